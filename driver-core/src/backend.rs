@@ -1,0 +1,71 @@
+//! What makes machines: the trait that a backend implements.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::error::MachineError;
+use crate::event::Recorder;
+use crate::guest::Guest;
+use crate::network::{Attachment, HostEntry};
+use crate::spec::{MachineSpec, Problem, VlanId};
+
+/// Makes machines of one kind.
+///
+/// A backend holds no state of a run: everything a start needs is in the request, and what must outlive one boot of a machine (its disk)
+/// lies in the request's `state` directory. Its order of calls is [`preflight`](Backend::preflight) and [`check`](Backend::check) for all
+/// machines of a run first, then [`start`](Backend::start).
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// The name that test files use for it, such as `container`.
+    fn name(&self) -> &str;
+
+    /// Reports what this host lacks for any machine of this kind. Changes nothing.
+    fn preflight(&self) -> Vec<Problem>;
+
+    /// Reports what of `machine` this backend cannot honour, and what the host lacks for it. Changes nothing.
+    fn check(&self, machine: &MachineSpec) -> Vec<Problem>;
+
+    /// Starts one machine and returns as soon as it is launched; [`Guest::ready`] tells when it takes commands.
+    ///
+    /// Console lines go to `recorder` from the first one on. A call that fails or is cancelled leaves nothing running.
+    async fn start(
+        &self,
+        request: StartRequest,
+        descriptors: Descriptors,
+        recorder: Recorder,
+    ) -> Result<Arc<dyn Guest>, MachineError>;
+}
+
+/// All that a backend is told about a machine to start. Owned and serialisable, so that a backend can live in another process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StartRequest {
+    /// The run's name: unique on this host, at most 16 characters of `[a-z0-9-]`.
+    pub run: String,
+    /// What the test asked for.
+    pub machine: MachineSpec,
+    /// Lines of `/etc/hosts` as this machine shall see them.
+    pub hosts: Vec<HostEntry>,
+    /// Network interfaces in the order in which the guest shall see them.
+    pub attachments: Vec<Attachment>,
+    /// A directory of this machine's own that lives as long as the run. It exists only in the run's mount namespace, on tmpfs.
+    pub state: PathBuf,
+    /// How long the machine may take until it takes commands.
+    pub boot_timeout: Duration,
+    /// Whether the machine is registered with systemd-machined.
+    pub machined: crate::spec::Machined,
+}
+
+/// The descriptors that go with a [`StartRequest`].
+#[derive(Debug)]
+pub struct Descriptors {
+    /// A pidfd of the run's init: its pid and mount namespaces are those the machine's processes must live in.
+    pub init: Arc<OwnedFd>,
+    /// Each VLAN's segment.
+    pub segments: BTreeMap<VlanId, Arc<netbridge::Segment>>,
+}

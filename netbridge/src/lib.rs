@@ -1,0 +1,5 @@
+//! Layer-2 networks.
+
+/// One LAN.
+#[derive(Debug)]
+pub struct Segment;
