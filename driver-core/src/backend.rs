@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::console::Console;
 use crate::error::MachineError;
-use crate::event::Recorder;
 use crate::guest::Guest;
 use crate::network::{Attachment, HostEntry};
 use crate::spec::{MachineSpec, Problem, VlanId};
@@ -33,12 +33,12 @@ pub trait Backend: Send + Sync {
 
     /// Starts one machine and returns as soon as it is launched; [`Guest::ready`] tells when it takes commands.
     ///
-    /// Console lines go to `recorder` from the first one on. A call that fails or is cancelled leaves nothing running.
+    /// Console lines go to `console` from the first one on, everything else worth a record to its recorder. A call that fails or is cancelled leaves nothing running.
     async fn start(
         &self,
         request: StartRequest,
         descriptors: Descriptors,
-        recorder: Recorder,
+        console: Console,
     ) -> Result<Arc<dyn Guest>, MachineError>;
 }
 

@@ -4,6 +4,7 @@
 //! [`event`]s.
 
 pub mod backend;
+pub mod console;
 pub mod error;
 pub mod event;
 pub mod guest;
