@@ -1,2 +1,7 @@
-//! The program.
-fn main() {}
+//! The program `tandem`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    driver_cli::main_with(driver_cli::backends())
+}

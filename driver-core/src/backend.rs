@@ -55,6 +55,10 @@ pub struct StartRequest {
     pub attachments: Vec<Attachment>,
     /// A directory of this machine's own that lives as long as the run. It exists only in the run's mount namespace, on tmpfs.
     pub state: PathBuf,
+    /// The run's cgroup in each hierarchy, below which the machine gets one of its own ([`crate::run::cgroup::make`]).
+    pub cgroups: Vec<PathBuf>,
+    /// First of [`crate::run::IDS`] host user and group ids that are this machine's alone; none where the driver may not hand out ids.
+    pub first_id: Option<u32>,
     /// How long the machine may take until it takes commands.
     pub boot_timeout: Duration,
     /// Whether the machine is registered with systemd-machined.

@@ -7,8 +7,14 @@ pub mod backend;
 pub mod console;
 pub mod error;
 pub mod event;
+pub mod fake;
 pub mod guest;
+pub mod log;
+pub mod machine;
 pub mod network;
+pub mod process;
+pub mod run;
 pub mod spec;
+mod wait;
 
 pub use error::{Error, MachineError};

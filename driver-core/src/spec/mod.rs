@@ -1,22 +1,54 @@
 //! What the user asked for: test files, checked as a whole.
+//!
+//! [`read`] goes through `file` (which form a test file has), `pep723`, `toml` or `json` (from text to one tree of values), then `run` and
+//! `machine` (what each key means). All of them tell a `report` what is wrong and go on, so that every problem is found at once.
 
+mod duration;
+mod file;
+mod json;
+mod machine;
+mod name;
+mod nearest;
+mod pep723;
 mod problem;
+mod report;
+mod resource;
+mod root;
+mod run;
+mod toml;
+mod unit;
+mod value;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use duration::{InvalidDuration, parse as parse_duration};
+pub use name::python_name;
+pub use nearest::nearest;
 pub use problem::{Problem, Whose, list};
+
+/// Reads the test file at `path`: a Python file with a PEP 723 block, a TOML file or a JSON file, told apart by the extension.
+///
+/// Looks at the files, devices and directories that the test names, but changes nothing and starts nothing. Backend names and the
+/// script's syntax are left to the caller. The error holds every problem, in the order of the file; it is never empty.
+pub fn read(path: &Path) -> Result<TestSpec, Vec<Problem>> {
+    file::read(path)
+}
 
 /// A whole test: its script and its machines.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestSpec {
     /// The test's name, by default that of its file.
     pub name: String,
-    /// The Python script.
+    /// The Python script, as an absolute path.
     pub script: PathBuf,
+    /// The versions of Python that the script is for, as PEP 723's `requires-python` has it.
+    pub requires_python: Option<String>,
+    /// The Python packages that the script needs, as PEP 723's `dependencies` has them.
+    pub dependencies: Vec<String>,
     /// How long the whole run may take.
     pub global_timeout: Duration,
     /// How long each boot may take.
@@ -34,7 +66,7 @@ pub struct MachineSpec {
     pub name: String,
     /// The backend that makes it.
     pub backend: String,
-    /// Where its files come from.
+    /// Where its files come from. Paths are absolute.
     pub root: Root,
     /// Its VLANs, in the order of its interfaces `eth1`, `eth2`, ...
     pub vlans: Vec<VlanId>,
@@ -46,6 +78,39 @@ pub struct MachineSpec {
     pub devices: Vec<PathBuf>,
     /// Host directories that the machine sees.
     pub binds: Vec<Bind>,
+}
+
+impl TestSpec {
+    /// A test of these machines with no script, for use from Rust, and with the deadlines that test files have by default.
+    pub fn new(name: impl Into<String>, mut machines: Vec<MachineSpec>) -> Self {
+        machines.sort_by(|a, b| a.name.cmp(&b.name));
+        Self {
+            name: name.into(),
+            script: PathBuf::new(),
+            requires_python: None,
+            dependencies: Vec::new(),
+            global_timeout: run::GLOBAL_TIMEOUT,
+            boot_timeout: run::BOOT_TIMEOUT,
+            machined: Machined::default(),
+            machines,
+        }
+    }
+}
+
+impl MachineSpec {
+    /// A machine as a test file that names only its backend declares it: the host's root, on VLAN 1.
+    pub fn new(name: impl Into<String>, backend: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            backend: backend.into(),
+            root: Root::Host,
+            vlans: vec![VlanId(1)],
+            units: Vec::new(),
+            env: BTreeMap::new(),
+            devices: Vec::new(),
+            binds: Vec::new(),
+        }
+    }
 }
 
 /// Where a machine's files come from. The source is never written to.

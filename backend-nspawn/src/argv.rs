@@ -1,0 +1,110 @@
+//! The command line of systemd-nspawn (systemd-nspawn(1)), as a pure function.
+
+use std::path::{Path, PathBuf};
+
+use driver_core::spec::Root;
+
+use crate::guest_files::TARGET;
+
+/// Where things lie for systemd-nspawn, in the small root that it runs in.
+pub(crate) mod place {
+    pub(crate) const MACHINE: &str = "/machine";
+    pub(crate) const SYS: &str = "/machine-sys";
+    pub(crate) const NOTIFY: &str = "/run/notify";
+    pub(crate) const BINDS: &str = "/binds";
+    pub(crate) const DEVICES: &str = "/devices";
+}
+
+/// A file or directory that the machine sees: where it lies for systemd-nspawn, where the machine sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) source: String,
+    pub(crate) target: String,
+    pub(crate) writable: bool,
+}
+
+/// The arguments, the program's name first.
+pub(crate) fn argv(name: &str, root: &Root, shown: &[Shown]) -> Vec<String> {
+    let mut argv: Vec<String> = [
+        "systemd-nspawn",
+        "--quiet",
+        "--boot",
+        // Scopes and registrations are made by us, or not at all.
+        "--register=no",
+        "--keep-unit",
+        // Its user and network namespaces are ours already.
+        "--private-users=no",
+        "--network-namespace-path=/proc/self/ns/net",
+        "--capability=CAP_NET_ADMIN",
+        "--notify-ready=yes",
+        "--console=read-only",
+        "--link-journal=no",
+        "--resolv-conf=off",
+        "--timezone=off",
+        "--setenv=SYSTEMD_COLORS=0",
+        // The kernel lets a user namespace mount a fresh /proc or /sys only where one is fully visible already.
+        "--bind=/proc:/run/host/proc",
+    ]
+    .map(Into::into)
+    .into();
+    argv.push(format!("--directory={}", place::MACHINE));
+    argv.push(format!("--bind={}:/run/host/sys", place::SYS));
+    argv.push(format!("--machine={name}"));
+    for bind in shown {
+        let option = if bind.writable { "--bind" } else { "--bind-ro" };
+        argv.push(format!("{option}={}:{}", escape(&bind.source), escape(&bind.target)));
+    }
+    if *root == Root::Host {
+        argv.push(format!("systemd.unit={TARGET}"));
+    }
+    argv
+}
+
+/// Environment of systemd-nspawn itself.
+pub(crate) fn env() -> Vec<String> {
+    vec![
+        format!("NOTIFY_SOCKET={}", place::NOTIFY),
+        // Its lock file would lie beside the root, where it may not write; ours is the run's.
+        "SYSTEMD_NSPAWN_LOCK=0".into(),
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into(),
+        "LANG=C.UTF-8".into(),
+    ]
+}
+
+/// Paths in `--bind` end at a colon unless it is escaped.
+fn escape(path: &str) -> String {
+    path.replace('\\', "\\\\").replace(':', "\\:")
+}
+
+/// Finds systemd-nspawn on the host.
+pub(crate) fn find() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/bin", "/run/current-system/sw/bin"].map(Into::into))
+        .map(|directory| directory.join("systemd-nspawn"))
+        .find(|program| is_executable(program))
+        // In the small root it is at the place that links lead to, not at a link.
+        .and_then(|program| program.canonicalize().ok())
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_roots_boot_our_target_and_others_their_own() {
+        assert_eq!(argv("a", &Root::Host, &[]).last().unwrap(), "systemd.unit=tandem.target");
+        assert_eq!(argv("a", &Root::Directory("/x".into()), &[]).last().unwrap(), "--machine=a");
+    }
+
+    #[test]
+    fn binds_say_whether_they_are_writable_and_survive_colons() {
+        let bind = |writable| Shown { source: "/binds/0".into(), target: "/mnt/a:b".into(), writable };
+        let argv = argv("a", &Root::Directory("/x".into()), &[bind(true), bind(false)]);
+        assert_eq!(argv[argv.len() - 2..], ["--bind=/binds/0:/mnt/a\\:b", "--bind-ro=/binds/0:/mnt/a\\:b"]);
+    }
+}

@@ -1,0 +1,248 @@
+//! One boot of a container: from its namespaces to a systemd-nspawn that runs.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use driver_core::backend::{Descriptors, StartRequest};
+use driver_core::console::Console;
+use driver_core::event::Level;
+use driver_core::network::Attachment;
+use driver_core::process::{Child, wait_readable};
+use driver_core::run::{cgroup, within};
+use netbridge::{Interface, InterfaceName, Namespace, Port};
+use tokio::net::UnixDatagram;
+
+use crate::argv::{self, Shown, place};
+use crate::channel::Channel;
+use crate::launch::{self, Device, Kind, Launch, Launched};
+use crate::mount::Detached;
+use crate::userns::{self, Namespaces};
+use crate::{console, disk, door, notify};
+
+/// A systemd-nspawn that runs. Dropping it ends the container.
+#[derive(Debug)]
+pub(crate) struct Boot {
+    pub(crate) process: Process,
+    pub(crate) notify: UnixDatagram,
+    pub(crate) channel: Arc<Channel>,
+    /// Near ends of the machine's interfaces, in the order of the request's attachments.
+    pub(crate) ports: Vec<Port>,
+    /// The machine's cgroup in each hierarchy.
+    pub(crate) cgroups: Vec<PathBuf>,
+}
+
+/// The processes of one boot, seen from outside.
+#[derive(Debug)]
+pub(crate) struct Process {
+    nspawn: OwnedFd,
+    shim: Child,
+}
+
+impl Process {
+    /// Ends the whole container as a power cut would.
+    pub(crate) fn kill(&self) {
+        let _ = rustix::process::pidfd_send_signal(&self.nspawn, rustix::process::Signal::KILL);
+    }
+
+    /// Waits for systemd-nspawn's end and returns its exit status. Cancel-safe.
+    pub(crate) async fn wait(&mut self) -> io::Result<i32> {
+        self.shim.wait().await
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // The shim, dropped next, is only its parent.
+        self.kill();
+    }
+}
+
+/// Boots the container as far as systemd-nspawn's execution.
+pub(crate) async fn start(
+    program: &Path,
+    request: &StartRequest,
+    descriptors: &Descriptors,
+    console: &Console,
+) -> io::Result<Boot> {
+    let (namespaces, owner) = namespaces(request, console).await?;
+    let ports = plug(request, descriptors, &namespaces).await?;
+    let cgroups = match request.cgroups.as_slice() {
+        [] => Vec::new(),
+        roots => cgroup::make(roots, &request.machine.name, owner.unwrap_or(0)),
+    };
+    let (ours, theirs) = rustix::net::socketpair(
+        rustix::net::AddressFamily::UNIX,
+        rustix::net::SocketType::SEQPACKET,
+        rustix::net::SocketFlags::CLOEXEC,
+        None,
+    )?;
+    let (output, input) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let (gate, opener) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    console::follow(output, console.clone())?;
+    let channel = Arc::new(Channel::new(ours)?);
+    let job = {
+        let (program, request, cgroups) = (program.to_owned(), request.clone(), cgroups.clone());
+        move || {
+            disk::prepare(&request, namespaces.user.as_fd(), owner)?;
+            let socket = notify::bind(&request.state.join("notify"), owner)?;
+            let (binds, mut shown) = binds(&request, owner.is_some().then(|| namespaces.user.as_fd()))?;
+            let (devices, nodes) = devices(&request)?;
+            shown.extend(nodes);
+            let launch = Launch {
+                program,
+                argv: argv::argv(&request.machine.name, &request.machine.root, &shown),
+                env: argv::env(),
+                state: request.state,
+                owner,
+                namespaces,
+                cgroups,
+                binds,
+                devices,
+                console: input,
+                door: theirs,
+                gate,
+            };
+            Ok((launch::start(launch)?, socket))
+        }
+    };
+    let (Launched { shim, nspawn, report }, socket) = within(&descriptors.init, job).await?;
+    let process = Process { nspawn, shim };
+    rustix::io::write(&opener, b"x")?;
+    executed(&report).await?;
+    Ok(Boot { process, notify: UnixDatagram::from_std(socket)?, channel, ports, cgroups })
+}
+
+/// Waits until systemd-nspawn is executed.
+async fn executed(report: &OwnedFd) -> io::Result<()> {
+    wait_readable(report.as_fd()).await?;
+    let mut said = [0; 4096];
+    match door::receive(report.as_fd(), &mut said)? {
+        (0, _) => Ok(()),
+        (length, _) => Err(io::Error::other(String::from_utf8_lossy(&said[..length]).into_owned())),
+    }
+}
+
+/// Makes the boot's namespaces, and says which host id is root's in them. Where the machine's files cannot be shown with ids of its own, the
+/// machine shares the host's, which is a weaker wall and is said so.
+async fn namespaces(request: &StartRequest, console: &Console) -> io::Result<(Namespaces, Option<u32>)> {
+    let (root, first) = (request.machine.root.clone(), request.first_id);
+    let (namespaces, owner) = tokio::task::spawn_blocking(move || -> io::Result<_> {
+        let namespaces = userns::create(first)?;
+        if first.is_none() || disk::can_map_ids(&root, namespaces.user.as_fd()) {
+            return Ok((namespaces, first));
+        }
+        Ok((userns::create(None)?, None))
+    })
+    .await
+    .map_err(io::Error::other)??;
+    if owner.is_none() && first.is_some() {
+        let text = "the file system of the machine's root cannot map ids: root in the machine has uid 0 of the host for files, \
+                    though none of its capabilities";
+        console.recorder().message(Level::Warning, text);
+    }
+    Ok((namespaces, owner))
+}
+
+/// Makes the machine's interfaces in its network namespace, ready before it boots.
+async fn plug(request: &StartRequest, descriptors: &Descriptors, namespaces: &Namespaces) -> io::Result<Vec<Port>> {
+    let target = Namespace::from_fd(namespaces.net.try_clone()?).await.map_err(io::Error::other)?;
+    let mut ports = Vec::with_capacity(request.attachments.len());
+    for attachment in &request.attachments {
+        let segment = descriptors
+            .segments
+            .get(&attachment.vlan)
+            .ok_or_else(|| io::Error::other(format!("VLAN {} has no segment", attachment.vlan)))?;
+        let interface = interface(attachment)?;
+        ports.push(segment.veth(near_name(attachment)?, &target, &interface).await.map_err(io::Error::other)?);
+    }
+    Ok(ports)
+}
+
+fn interface(attachment: &Attachment) -> io::Result<Interface> {
+    Ok(Interface {
+        name: InterfaceName::new(&attachment.interface).map_err(io::Error::other)?,
+        mac: Some(attachment.mac),
+        addresses: vec![(attachment.ipv4.into(), 24), (attachment.ipv6.into(), 64)],
+        mtu: None,
+    })
+}
+
+/// The bridge's side of an interface is named after its MAC address, which is unique on a run's segments.
+fn near_name(attachment: &Attachment) -> io::Result<InterfaceName> {
+    let [.., vlan, node] = attachment.mac;
+    InterfaceName::new(&format!("v{vlan}n{node}")).map_err(io::Error::other)
+}
+
+/// Copies the mounts that the machine's `binds` show.
+fn binds(request: &StartRequest, userns: Option<BorrowedFd<'_>>) -> io::Result<(Vec<(Detached, Kind)>, Vec<Shown>)> {
+    let mut mounts = Vec::new();
+    let mut shown = Vec::new();
+    for (number, bind) in request.machine.binds.iter().enumerate() {
+        let copy = Detached::copy(&bind.source)?;
+        if let Some(userns) = userns {
+            copy.map_ids(userns).map_err(|error| {
+                let text = format!("the file system of {} cannot map ids to the machine's: {error}", bind.source.display());
+                io::Error::new(error.kind(), text)
+            })?;
+        }
+        let readonly = if bind.writable { 0 } else { libc::MOUNT_ATTR_RDONLY };
+        copy.restrict(readonly | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOSUID)?;
+        let kind = if fs::metadata(&bind.source)?.is_dir() { Kind::Directory } else { Kind::File };
+        mounts.push((copy, kind));
+        shown.push(Shown {
+            source: format!("{}/{number}", place::BINDS),
+            target: bind.target.display().to_string(),
+            writable: bind.writable,
+        });
+    }
+    Ok((mounts, shown))
+}
+
+/// Looks up the machine's `devices`.
+fn devices(request: &StartRequest) -> io::Result<(Vec<Device>, Vec<Shown>)> {
+    let mut devices = Vec::new();
+    let mut shown = Vec::new();
+    for (number, path) in request.machine.devices.iter().enumerate() {
+        let meta = fs::metadata(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+        if !meta.file_type().is_char_device() && !meta.file_type().is_block_device() {
+            return Err(io::Error::other(format!("{} is no device node", path.display())));
+        }
+        devices.push(Device { path: path.clone(), mode: meta.mode(), number: meta.rdev() });
+        shown.push(Shown {
+            source: format!("{}/{number}", place::DEVICES),
+            target: path.display().to_string(),
+            writable: true,
+        });
+    }
+    Ok((devices, shown))
+}
+
+/// Moves the door, and so all commands, into a leaf of the machine's cgroups: below what belongs to the container's systemd, which may then
+/// move processes out of it, as it does for logins.
+pub(crate) fn enter_leaf(cgroups: &[PathBuf], door: BorrowedFd<'_>) -> io::Result<()> {
+    let pid = driver_core::process::pid_of(door)?;
+    for machine in cgroups {
+        let payload = machine.join("payload");
+        let leaf = if payload.exists() { payload } else { machine.clone() }.join("commands");
+        match fs::create_dir(&leaf) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        cgroup::inherit_cpuset(&leaf)?;
+        fs::write(leaf.join("cgroup.procs"), pid.to_string())?;
+    }
+    Ok(())
+}
+
+/// Sends a signal by pidfd, real-time signals included (pidfd_send_signal(2)).
+pub(crate) fn signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    // SAFETY: a plain system call; a null siginfo asks for the default one.
+    let result = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

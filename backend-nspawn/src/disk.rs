@@ -1,0 +1,164 @@
+//! A machine's files: an overlay above a source that is never written to, or an unpacked tar.
+//!
+//! All of it lies on the run's tmpfs, in the run's mount namespace, and lasts from the machine's first boot to the end of the run.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::{DirBuilderExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use driver_core::backend::StartRequest;
+use driver_core::spec::Root;
+use nix::mount::MsFlags;
+use nix::sched::{CloneFlags, setns};
+
+use crate::guest_files;
+use crate::mount::{Detached, mount};
+use crate::tree::Tree;
+
+/// Made when the disk is complete, so that a later boot uses it as it is.
+const COMPLETE: &str = "disk-complete";
+
+/// Where a machine's root is, in the run's mount namespace.
+pub(crate) fn root(state: &Path) -> PathBuf {
+    state.join("root")
+}
+
+/// Whether the machine's source can be shown with ids mapped into `userns`. Changes nothing.
+pub(crate) fn can_map_ids(source: &Root, userns: BorrowedFd<'_>) -> bool {
+    match lower(source) {
+        Some(path) => Detached::copy(path).and_then(|copy| copy.map_ids(userns)).is_ok(),
+        // A tar is unpacked inside the namespace.
+        None => true,
+    }
+}
+
+/// Makes the disk, unless an earlier boot has. Runs inside the run's mount namespace; `owner` is the host id of the machine's root user.
+pub(crate) fn prepare(request: &StartRequest, userns: BorrowedFd<'_>, owner: Option<u32>) -> io::Result<()> {
+    let state = &request.state;
+    if state.join(COMPLETE).exists() {
+        return Ok(());
+    }
+    // Of an attempt that failed halfway nothing may remain.
+    let _ = nix::mount::umount2(&root(state), nix::mount::MntFlags::MNT_DETACH);
+    let _ = nix::mount::umount2(&state.join("lower"), nix::mount::MntFlags::MNT_DETACH);
+    let _ = fs::remove_dir_all(state);
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(state)?;
+    owned_directory(&root(state), owner)?;
+    match lower(&request.machine.root) {
+        Some(source) => overlay(source, state, userns, owner)?,
+        None => {
+            let Root::Tar(path) = &request.machine.root else { unreachable!("only a tar has no lower layer") };
+            unpack(path, &root(state), userns)?;
+        }
+    }
+    let tree = Tree::open(&root(state), owner.unwrap_or(0))?;
+    guest_files::write(&tree, request)?;
+    fs::write(state.join(COMPLETE), "")
+}
+
+/// The directory that an overlay's lower layer shows.
+fn lower(source: &Root) -> Option<&Path> {
+    match source {
+        Root::Host => Some(Path::new("/")),
+        Root::Directory(path) => Some(path),
+        Root::Tar(_) => None,
+    }
+}
+
+fn overlay(source: &Path, state: &Path, userns: BorrowedFd<'_>, owner: Option<u32>) -> io::Result<()> {
+    let (lower, upper, work) = (state.join("lower"), state.join("upper"), state.join("work"));
+    fs::create_dir(&lower)?;
+    let copy = Detached::copy(source)?;
+    if owner.is_some() {
+        copy.map_ids(userns)?;
+    }
+    copy.restrict(libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NODEV)?;
+    copy.attach(&lower)?;
+    owned_directory(&upper, owner)?;
+    owned_directory(&work, owner)?;
+    let mut options = format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
+    if !driver_core::run::in_initial_user_namespace() {
+        // Only the initial user namespace may use trusted.* attributes (kernel, filesystems/overlayfs.rst, "User xattr").
+        options.push_str(",userxattr");
+    }
+    // nodev: device nodes in the source must not work. The mount is handed to a less privileged mount namespace, which cannot undo it.
+    mount(Path::new("overlay"), &root(state), Some("overlay"), MsFlags::MS_NODEV, Some(&options))
+}
+
+/// Unpacks a tar as the container's root, so that owners come out shifted and no device node or host file can be made.
+fn unpack(archive: &Path, target: &Path, userns: BorrowedFd<'_>) -> io::Result<()> {
+    let file = fs::File::open(archive)?;
+    let mut command = Command::new("tar");
+    command.arg("--extract").args(["--file", "-", "--numeric-owner", "--preserve-permissions"]);
+    command.args(["--xattrs", "--exclude=./dev/*", "--exclude=dev/*"]).args(decompression(&file)?);
+    command.stdin(file).stdout(Stdio::null()).stderr(Stdio::piped()).current_dir(target);
+    let userns = userns.as_raw_fd();
+    // SAFETY: between fork and exec only system calls are made; the descriptor is open in the parent until the child has started.
+    unsafe {
+        command.pre_exec(move || {
+            setns(BorrowedFd::borrow_raw(userns), CloneFlags::CLONE_NEWUSER)?;
+            become_root()
+        });
+    }
+    let output = command.output().map_err(|error| io::Error::new(error.kind(), format!("tar: {error}")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().rev().take(3).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join(" | ");
+    Err(io::Error::other(format!("tar could not unpack {}: {last}", archive.display())))
+}
+
+/// Takes the ids and groups of a user namespace's root.
+pub(crate) fn become_root() -> io::Result<()> {
+    // SAFETY: plain system calls of the calling process, which has one thread.
+    let failed = unsafe {
+        libc::setresgid(0, 0, 0) != 0 || libc::setgroups(0, std::ptr::null()) != 0 || libc::setresuid(0, 0, 0) != 0
+    };
+    if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// tar cannot look ahead on a pipe, so the format is read off the first bytes.
+fn decompression(file: &fs::File) -> io::Result<Option<&'static str>> {
+    use std::os::unix::fs::FileExt;
+    let mut magic = [0; 6];
+    let read = file.read_at(&mut magic, 0)?;
+    Ok(match &magic[..read] {
+        [0x1f, 0x8b, ..] => Some("--gzip"),
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => Some("--xz"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("--zstd"),
+        [b'B', b'Z', b'h', ..] => Some("--bzip2"),
+        _ => None,
+    })
+}
+
+fn owned_directory(path: &Path, owner: Option<u32>) -> io::Result<()> {
+    fs::DirBuilder::new().mode(0o755).create(path)?;
+    chown(path, owner, owner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn compression_is_read_off_the_first_bytes() {
+        for (bytes, expected) in [
+            (&b"\x1f\x8b\x08\x00"[..], Some("--gzip")),
+            (b"\xfd7zXZ\x00\x00", Some("--xz")),
+            (b"\x28\xb5\x2f\xfd\x04", Some("--zstd")),
+            (b"BZh9", Some("--bzip2")),
+            (b"./\0\0\0", None),
+            (b"", None),
+        ] {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(bytes).unwrap();
+            assert_eq!(decompression(&file).unwrap(), expected, "{bytes:?}");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Commands of the test: bash with root's environment, output captured, ended in time.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use driver_core::guest::{Command, Output};
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::channel::{Channel, Running, Stale, drain};
+use crate::door::Profile;
+
+/// How long output is still read after a command has ended, counted from the last of it: something that it left behind may hold the pipe.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// How long a command's process group has between `SIGTERM` and `SIGKILL` once its time is up.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Status of a command whose time was up, as timeout(1) has it.
+const TIMED_OUT: i32 = 124;
+
+/// Scripts longer than this travel by descriptor: the kernel bounds one argument to 128 KiB (execve(2)).
+const SCRIPT_MAX: usize = 96 * 1024;
+
+/// What root's environment starts from before the profile is read.
+const BASE: [&str; 4] = [
+    "USER=root",
+    "HOME=/root",
+    "LANG=C.UTF-8",
+    "PATH=/run/wrappers/bin:/run/current-system/sw/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+];
+
+/// Starts programs with root's environment as a login would have it, and the machine's own variables.
+#[derive(Debug)]
+pub(crate) struct Shell {
+    own: Vec<Vec<u8>>,
+    root: Mutex<Root>,
+}
+
+/// Root's environment and the profile that it was read from.
+#[derive(Debug, Default)]
+struct Root {
+    profile: Profile,
+    env: Vec<Vec<u8>>,
+}
+
+impl Shell {
+    /// A shell whose programs also have these variables.
+    pub(crate) fn new<'a>(env: impl IntoIterator<Item = (&'a String, &'a String)>) -> Self {
+        let own = env.into_iter().map(|(name, value)| format!("{name}={value}").into_bytes()).collect();
+        // No file has this identity, so the profile is read at the first command.
+        Self { own, root: Mutex::new(Root { profile: [u64::MAX; 4], env: Vec::new() }) }
+    }
+
+    /// Runs a command to its end or its timeout.
+    pub(crate) async fn run(&self, channel: &Channel, command: Command) -> io::Result<Output> {
+        let deadline = command.timeout.map(|timeout| Instant::now() + timeout);
+        let mut fds = vec![command.stdin.map_or_else(|| File::open("/dev/null").map(OwnedFd::from), Ok)?];
+        let stdout = match command.stdout {
+            Some(stdout) => {
+                fds.push(stdout);
+                None
+            }
+            None => Some(captured(&mut fds)?),
+        };
+        let stderr = captured(&mut fds)?;
+        let argv = bash(command.script, &mut fds)?;
+        let mut running = self.start(channel, argv, &fds).await?;
+        // Our copies of the write ends would keep the pipes open.
+        drop(fds);
+        collect(&mut running, deadline, stdout, stderr).await
+    }
+
+    /// Starts a program with these descriptors as 0, 1, 2, ...
+    pub(crate) async fn start(&self, channel: &Channel, argv: Vec<Vec<u8>>, fds: &[OwnedFd]) -> io::Result<Running> {
+        let borrowed: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
+        loop {
+            let (profile, env) = {
+                let root = self.root.lock().await;
+                (root.profile, root.env.iter().chain(&self.own).cloned().collect())
+            };
+            match channel.start(argv.clone(), env, Some(profile), &borrowed).await? {
+                Ok(running) => return Ok(running),
+                Err(Stale(profile)) => {
+                    let mut root = self.root.lock().await;
+                    // Another command may have read it meanwhile.
+                    if root.profile != profile {
+                        *root = Root { profile, env: read_profile(channel).await? };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Reads the machine's profile. A profile that fails or hangs leaves the environment as it is without.
+async fn read_profile(channel: &Channel) -> io::Result<Vec<Vec<u8>>> {
+    const READ: &str = "set +eu; exec 3>&1 >/dev/null; [ -r /etc/profile ] && . /etc/profile; exec env -0 >&3";
+    let base: Vec<Vec<u8>> = BASE.iter().map(|text| text.as_bytes().to_vec()).collect();
+    let mut fds = vec![File::open("/dev/null")?.into()];
+    let stdout = captured(&mut fds)?;
+    let stderr = captured(&mut fds)?;
+    let argv = bash(READ.into(), &mut fds)?;
+    let borrowed: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
+    let started = channel.start(argv, base.clone(), None, &borrowed).await?;
+    drop(fds);
+    let Ok(mut running) = started else { return Ok(base) };
+    let output = collect(&mut running, Some(Instant::now() + Duration::from_secs(10)), Some(stdout), stderr).await?;
+    // Variables of this one shell are nothing for the next.
+    let passing: [&[u8]; 4] = [b"_=", b"SHLVL=", b"PWD=", b"OLDPWD="];
+    let env: Vec<Vec<u8>> = output
+        .stdout
+        .split(|byte| *byte == 0)
+        .filter(|text| text.contains(&b'=') && !passing.iter().any(|name| text.starts_with(name)))
+        .map(<[u8]>::to_vec)
+        .collect();
+    Ok(if output.status == 0 && !env.is_empty() { env } else { base })
+}
+
+/// Waits for a command's end and collects what it says; once its time is up, ends its process group.
+async fn collect(
+    running: &mut Running,
+    deadline: Option<Instant>,
+    stdout: Option<mpsc::Receiver<Vec<u8>>>,
+    stderr: mpsc::Receiver<Vec<u8>>,
+) -> io::Result<Output> {
+    let mut streams = [Stream::new(stdout), Stream::new(Some(stderr))];
+    let mut timed_out = false;
+    let mut limit = deadline;
+    let status = loop {
+        let [out, err] = &mut streams;
+        tokio::select! {
+            // Output first: what was said before the end is then all there.
+            biased;
+            () = out.more() => {}
+            () = err.more() => {}
+            status = running.ended() => break status?,
+            () = reached(limit) => {
+                running.signal(if timed_out { libc::SIGKILL } else { libc::SIGTERM });
+                limit = Some(Instant::now() + GRACE);
+                timed_out = true;
+            }
+        }
+    };
+    for stream in &mut streams {
+        stream.rest().await;
+    }
+    let [out, err] = streams;
+    Ok(Output { status: if timed_out { TIMED_OUT } else { status }, stdout: out.bytes, stderr: err.bytes })
+}
+
+async fn reached(limit: Option<Instant>) {
+    match limit {
+        Some(limit) => sleep_until(limit).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// One captured stream.
+#[derive(Debug)]
+struct Stream {
+    chunks: Option<mpsc::Receiver<Vec<u8>>>,
+    bytes: Vec<u8>,
+}
+
+impl Stream {
+    fn new(chunks: Option<mpsc::Receiver<Vec<u8>>>) -> Self {
+        Self { chunks, bytes: Vec::new() }
+    }
+
+    /// Takes the next chunk; never returns once the stream has ended.
+    async fn more(&mut self) {
+        let Some(chunks) = &mut self.chunks else { return std::future::pending().await };
+        match chunks.recv().await {
+            Some(chunk) => self.bytes.extend_from_slice(&chunk),
+            None => self.chunks = None,
+        }
+    }
+
+    /// Takes what is left, until the stream ends or stays silent.
+    async fn rest(&mut self) {
+        while self.chunks.is_some() {
+            if timeout_at(Instant::now() + LINGER, self.more()).await.is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// Adds a pipe's write end to `fds` and reads the other.
+fn captured(fds: &mut Vec<OwnedFd>) -> io::Result<mpsc::Receiver<Vec<u8>>> {
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    fds.push(write);
+    drain(read)
+}
+
+/// The arguments that have bash run a script. A long one is read from descriptor 3.
+fn bash(script: String, fds: &mut Vec<OwnedFd>) -> io::Result<Vec<Vec<u8>>> {
+    let words = |words: &[&str]| words.iter().map(|word| word.as_bytes().to_vec()).collect();
+    if script.contains('\0') {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a command cannot contain a NUL character"));
+    }
+    if script.len() <= SCRIPT_MAX {
+        return Ok(words(&["bash", "--norc", "-c", &script]));
+    }
+    let mut file = File::from(rustix::fs::memfd_create(c"command", rustix::fs::MemfdFlags::CLOEXEC)?);
+    file.write_all(script.as_bytes())?;
+    rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0))?;
+    fds.push(file.into());
+    // `source` reads it whole before it runs the first line; the descriptor is closed for what the script starts.
+    Ok(words(&["bash", "--norc", "-c", "IFS= read -rd '' -u 3 script || true; exec 3<&-; eval \"$script\""]))
+}

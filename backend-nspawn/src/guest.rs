@@ -1,0 +1,323 @@
+//! A live container.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use driver_core::backend::{Descriptors, StartRequest};
+use driver_core::console::Console;
+use driver_core::error::MachineError;
+use driver_core::guest::{Cable, Channel as Abilities, Command, Exit, Guest, Output};
+use netbridge::Port;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::boot::{self, Boot};
+use crate::channel::Channel;
+use crate::exec::Shell;
+use crate::journal;
+use crate::notify::{self, Said};
+
+/// Exit status of systemd-nspawn after the container asked for a reboot (its `--keep-unit`, as systemd-nspawn@.service relies on).
+const REBOOT: i32 = 133;
+
+/// systemd's signals for powering off and rebooting, counted from SIGRTMIN.
+const POWER_OFF: i32 = 4;
+const REBOOT_SIGNAL: i32 = 5;
+
+/// Console lines that an error shows.
+const LAST_LINES: usize = 30;
+
+/// How long the console may take to say its last lines after its writer is gone.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// A container from its first boot to its end, reboots included.
+pub(crate) struct Container {
+    shared: Arc<Shared>,
+    /// Dropped with the last handle, which ends the container.
+    _alive: watch::Sender<()>,
+}
+
+struct Shared {
+    program: PathBuf,
+    request: StartRequest,
+    descriptors: Descriptors,
+    console: Console,
+    shell: Shell,
+    phase: watch::Sender<Phase>,
+    kill: watch::Sender<bool>,
+    live: Mutex<Live>,
+}
+
+/// What of the container can be used right now.
+#[derive(Default)]
+struct Live {
+    channel: Option<Arc<Channel>>,
+    leader: Option<Arc<OwnedFd>>,
+    ports: Arc<Vec<Port>>,
+    cursor: Option<String>,
+}
+
+impl Live {
+    /// Forgets one boot; the journal's cursor is for the next.
+    fn clear(&mut self) {
+        *self = Self { cursor: self.cursor.take(), ..Self::default() };
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    Booting,
+    Ready,
+    Ended(Exit),
+}
+
+impl Container {
+    /// Boots a container and returns once systemd-nspawn runs.
+    pub(crate) async fn start(
+        program: PathBuf,
+        request: StartRequest,
+        descriptors: Descriptors,
+        console: Console,
+    ) -> Result<Self, MachineError> {
+        let shell = Shell::new(&request.machine.env);
+        let (phase, kill) = (watch::Sender::new(Phase::Booting), watch::Sender::new(false));
+        let live = Mutex::default();
+        let shared = Arc::new(Shared { program, request, descriptors, console, shell, phase, kill, live });
+        let boot = shared.boot().await?;
+        let (alive, gone) = watch::channel(());
+        tokio::spawn(supervise(shared.clone(), boot, gone));
+        Ok(Self { shared, _alive: alive })
+    }
+}
+
+/// Sees a container through all of its boots.
+async fn supervise(shared: Arc<Shared>, boot: Boot, mut handles: watch::Receiver<()>) {
+    let mut boot = boot;
+    let exit = loop {
+        let status = tokio::select! {
+            status = shared.live_through(&mut boot) => status,
+            // Nobody can use the container any more.
+            _ = handles.changed() => Err(Exit::Killed),
+        };
+        drop(boot);
+        shared.live().clear();
+        match status {
+            Err(exit) => break exit,
+            Ok(0) => break Exit::PoweredOff,
+            Ok(REBOOT) => {}
+            Ok(status) => {
+                tokio::time::sleep(LAST_WORDS).await;
+                break Exit::Died(format!("systemd-nspawn ended with status {status}"));
+            }
+        }
+        shared.phase.send_replace(Phase::Booting);
+        match shared.boot().await {
+            Ok(next) => boot = next,
+            Err(error) => break Exit::Died(format!("it could not boot again: {error}")),
+        }
+    };
+    shared.phase.send_replace(Phase::Ended(exit));
+}
+
+impl Shared {
+    async fn boot(&self) -> Result<Boot, MachineError> {
+        let boot = boot::start(&self.program, &self.request, &self.descriptors, &self.console).await;
+        let mut boot = boot.map_err(|error| self.error("start", &error).source(error))?;
+        self.live().ports = Arc::new(std::mem::take(&mut boot.ports));
+        Ok(boot)
+    }
+
+    /// Returns systemd-nspawn's exit status, or how the container ended otherwise.
+    async fn live_through(self: &Arc<Self>, boot: &mut Boot) -> Result<i32, Exit> {
+        let mut kill = self.kill.subscribe();
+        let deadline = Instant::now() + self.request.boot_timeout;
+        let (mut ready, mut joined) = (false, false);
+        loop {
+            let booting = *self.phase.borrow() == Phase::Booting;
+            let said = tokio::select! {
+                status = boot.process.wait() => {
+                    return match status {
+                        _ if *self.kill.borrow() => Err(Exit::Killed),
+                        Ok(status) => Ok(status),
+                        Err(error) => Err(Exit::Died(format!("its process cannot be waited for: {error}"))),
+                    };
+                }
+                () = set(&mut kill) => return Err(end(boot, Exit::Killed).await),
+                () = sleep_until(deadline), if booting => {
+                    let waited = self.request.boot_timeout.as_secs_f64();
+                    let exit = Exit::Died(format!("it was not ready {waited} s after its start (`boot-timeout`)"));
+                    return Err(end(boot, exit).await);
+                }
+                said = notify::next(&boot.notify) => said.unwrap_or_default(),
+            };
+            for said in said {
+                match said {
+                    Said::Ready => ready = true,
+                    Said::Leader(leader) => match self.join(boot, leader).await {
+                        Ok(()) => joined = true,
+                        // systemd-nspawn has ended meanwhile, which the next turn sees.
+                        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+                        Err(error) => {
+                            let exit = Exit::Died(format!("its namespaces cannot be entered: {error}"));
+                            return Err(end(boot, exit).await);
+                        }
+                    },
+                }
+            }
+            if booting && ready && joined {
+                self.phase.send_replace(Phase::Ready);
+            }
+        }
+    }
+
+    /// Sends the door into the container; from here on commands can run.
+    async fn join(self: &Arc<Self>, boot: &Boot, leader: i32) -> io::Result<()> {
+        let joined = boot.channel.join(leader).await?;
+        boot::enter_leaf(&boot.cgroups, joined.door.as_fd())?;
+        let cursor = {
+            let mut live = self.live();
+            live.channel = Some(boot.channel.clone());
+            live.leader = Some(Arc::new(joined.leader));
+            live.cursor.clone()
+        };
+        let (shared, channel) = (self.clone(), boot.channel.clone());
+        tokio::spawn(async move {
+            let last = journal::follow(&shared.shell, &channel, shared.console.recorder(), cursor).await;
+            shared.live().cursor = last;
+        });
+        Ok(())
+    }
+
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn channel(&self, operation: &str) -> Result<Arc<Channel>, MachineError> {
+        self.live().channel.clone().ok_or_else(|| self.not_there(operation))
+    }
+
+    fn leader(&self, operation: &str) -> Result<Arc<OwnedFd>, MachineError> {
+        self.live().leader.clone().ok_or_else(|| self.not_there(operation))
+    }
+
+    fn error(&self, operation: &str, cause: impl ToString) -> MachineError {
+        MachineError::new(&self.request.machine.name, operation, cause.to_string()).last_seen(self.console.last(LAST_LINES))
+    }
+
+    /// The container is gone, or not there yet.
+    fn not_there(&self, operation: &str) -> MachineError {
+        match &*self.phase.borrow() {
+            Phase::Ended(exit) => self.error(operation, describe(exit)).gone(),
+            Phase::Booting | Phase::Ready => self.error(operation, "it is booting"),
+        }
+    }
+
+    async fn ended(&self) -> Exit {
+        let mut phase = self.phase.subscribe();
+        match phase.wait_for(|phase| matches!(phase, Phase::Ended(_))).await.as_deref() {
+            Ok(Phase::Ended(exit)) => exit.clone(),
+            // The sender lives in `self`.
+            _ => Exit::Killed,
+        }
+    }
+}
+
+/// Returns once a flag is set.
+async fn set(flag: &mut watch::Receiver<bool>) {
+    let _ = flag.wait_for(|set| *set).await;
+}
+
+/// Kills the container and returns once it is gone.
+async fn end(boot: &mut Boot, exit: Exit) -> Exit {
+    boot.process.kill();
+    let _ = boot.process.wait().await;
+    exit
+}
+
+/// How a machine ended, as part of a sentence.
+fn describe(exit: &Exit) -> String {
+    match exit {
+        Exit::PoweredOff => "it has powered itself off".into(),
+        Exit::Killed => "it was killed".into(),
+        Exit::Died(why) => format!("it died: {why}"),
+    }
+}
+
+#[async_trait]
+impl Guest for Container {
+    fn channel(&self) -> Abilities {
+        Abilities { stderr_apart: true, overlap: true }
+    }
+
+    async fn ready(&self) -> Result<(), MachineError> {
+        let began = Instant::now();
+        let mut phase = self.shared.phase.subscribe();
+        let exit = match phase.wait_for(|phase| *phase != Phase::Booting).await.as_deref() {
+            Ok(Phase::Ended(exit)) => exit.clone(),
+            _ => return Ok(()),
+        };
+        Err(self.shared.error("boot", describe(&exit)).after(began.elapsed()).gone())
+    }
+
+    async fn run(&self, command: Command) -> Result<Output, MachineError> {
+        let operation = "run a command";
+        let channel = self.shared.channel(operation)?;
+        match self.shared.shell.run(&channel, command).await {
+            Ok(output) => Ok(output),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                // The reason follows within moments.
+                let _ = timeout(Duration::from_secs(1), self.shared.ended()).await;
+                Err(self.shared.not_there(operation))
+            }
+            Err(error) => Err(self.shared.error(operation, &error).source(error)),
+        }
+    }
+
+    async fn exited(&self) -> Exit {
+        self.shared.ended().await
+    }
+
+    async fn stop(&self) -> Result<(), MachineError> {
+        self.tell("power off", POWER_OFF)
+    }
+
+    async fn reboot(&self) -> Result<(), MachineError> {
+        self.tell("reboot", REBOOT_SIGNAL)?;
+        self.shared.phase.send_replace(Phase::Booting);
+        Ok(())
+    }
+
+    async fn kill(&self) -> Result<(), MachineError> {
+        self.shared.kill.send_replace(true);
+        self.shared.ended().await;
+        Ok(())
+    }
+
+    fn cable(&self) -> Option<&dyn Cable> {
+        Some(self)
+    }
+}
+
+impl Container {
+    /// Sends a signal to the container's pid 1 that systemd understands (systemd(1), "Signals").
+    fn tell(&self, operation: &str, number: i32) -> Result<(), MachineError> {
+        let leader = self.shared.leader(operation)?;
+        boot::signal(leader.as_fd(), libc::SIGRTMIN() + number).map_err(|error| self.shared.error(operation, &error).source(error))
+    }
+}
+
+#[async_trait]
+impl Cable for Container {
+    async fn set(&self, attachment: usize, plugged: bool) -> Result<(), MachineError> {
+        let operation = if plugged { "plug in the network" } else { "pull the network" };
+        let ports = self.shared.live().ports.clone();
+        let Some(port) = ports.get(attachment) else {
+            return Err(self.shared.error(operation, format!("it has no interface number {}", attachment + 1)));
+        };
+        port.set_up(plugged).await.map_err(|error| self.shared.error(operation, &error).source(error))
+    }
+}

@@ -1,0 +1,116 @@
+//! What a host must have for containers, asked before anything starts.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use driver_core::spec::{MachineSpec, Problem, Root};
+
+use crate::argv;
+
+/// Where unit files of a host root are looked for (systemd.unit(5), "Unit File Load Path").
+const UNIT_PATH: [&str; 4] =
+    ["/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
+
+/// What the host lacks for any container.
+pub(crate) fn host() -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if !rustix::process::geteuid().is_root() {
+        problems.push(Problem::host(
+            "containers",
+            "they need root, to make namespaces and mounts",
+            "run it as root, for example with sudo",
+        ));
+    }
+    if argv::find().is_none() {
+        problems.push(Problem::host(
+            "containers",
+            "systemd-nspawn is not on the PATH",
+            "install it: `apt-get install systemd-container` on Debian, `dnf install systemd-container` on Fedora",
+        ));
+    }
+    for (namespace, option) in [("user", "USER_NS"), ("pid", "PID_NS"), ("net", "NET_NS"), ("cgroup", "CGROUPS")] {
+        if !Path::new("/proc/self/ns").join(namespace).exists() {
+            problems.push(Problem::host(
+                "containers",
+                format!("this kernel has no {namespace} namespaces"),
+                format!("use a kernel with CONFIG_{option}"),
+            ));
+        }
+    }
+    if !fs::read_to_string("/proc/filesystems").is_ok_and(|text| text.lines().any(|line| line.ends_with("\toverlay"))) {
+        problems.push(Problem::host(
+            "containers",
+            "this kernel has no overlay file system",
+            "load it with `modprobe overlay`, or use a kernel with CONFIG_OVERLAY_FS",
+        ));
+    }
+    problems
+}
+
+/// What keeps this machine from being a container here.
+pub(crate) fn machine(machine: &MachineSpec) -> Vec<Problem> {
+    let subject = |key: &str| format!("machine `{}`: key `{key}`", machine.name);
+    let mut problems = Vec::new();
+    match &machine.root {
+        Root::Host => {
+            if !has_init(Path::new("/")) {
+                problems.push(Problem::host(
+                    subject("root"),
+                    "a host root boots the host's own systemd, and there is none in its root file system",
+                    "install systemd on the host, or name a directory or a tar file as `root`",
+                ));
+            }
+            for unit in machine.units.iter().filter(|unit| !has_unit(unit)) {
+                problems.push(Problem::user(
+                    subject("units"),
+                    format!("the host has no unit file for {unit}"),
+                    format!("install the package that brings it, or mend the name; looked in {}", UNIT_PATH.join(", ")),
+                ));
+            }
+        }
+        Root::Directory(_) | Root::Tar(_) => {
+            if !machine.units.is_empty() {
+                problems.push(Problem::user(
+                    subject("units"),
+                    "only a machine with `root = \"host\"` starts units that the test names",
+                    "enable the units in the machine's own files, or start them from the script with start_job",
+                ));
+            }
+            if matches!(machine.root, Root::Tar(_)) && find("tar").is_none() {
+                problems.push(Problem::host(subject("root"), "unpacking it needs tar", "install tar"));
+            }
+        }
+    }
+    problems
+}
+
+fn has_init(root: &Path) -> bool {
+    ["usr/lib/systemd/systemd", "lib/systemd/systemd", "sbin/init"].iter().any(|init| root.join(init).exists())
+}
+
+/// Whether a unit, or the template that it is an instance of, has a file.
+fn has_unit(unit: &str) -> bool {
+    let template = unit.split_once('@').and_then(|(name, rest)| Some(format!("{name}@.{}", rest.rsplit_once('.')?.1)));
+    UNIT_PATH.iter().map(Path::new).any(|directory| {
+        let exists = |name: &str| fs::symlink_metadata(directory.join(name)).is_ok();
+        exists(unit) || template.as_deref().is_some_and(exists)
+    })
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?).map(|directory| directory.join(program)).find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instances_have_the_file_of_their_template() {
+        if has_unit("getty@.service") {
+            assert!(has_unit("getty@tty7.service"));
+        }
+        assert!(!has_unit("no-such-unit.service"));
+        assert!(!has_unit("no-such@x.service"));
+    }
+}

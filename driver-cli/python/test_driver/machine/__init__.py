@@ -1,0 +1,296 @@
+"""Machines as test scripts see them. Every verb is a call to the driver, which has the machine."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+from test_driver.duration import FIFTEEN_MINUTES, Duration, optional_seconds, plain_seconds, seconds
+from test_driver.errors import MachineError, RequestedAssertionFailed
+from test_driver.machine.impossible import refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Callable, Iterable, Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+    from typing import Any, NoReturn
+
+    from test_driver.client import Parameters
+    from test_driver.driver import Driver
+
+
+class CommandResult:
+    """What a command left behind."""
+
+    def __init__(self, status: int, stdout: str, stderr: str) -> None:
+        self.status = status
+        self.stdout = stdout
+        self.stderr = stderr
+
+    def __repr__(self) -> str:
+        return f"CommandResult(status={self.status}, stdout={self.stdout!r}, stderr={self.stderr!r})"
+
+
+class BaseMachine:
+    """A machine of the test."""
+
+    def __init__(self, driver: Driver, name: str, backend: str) -> None:
+        self.name = name
+        self._driver = driver
+        self._backend = backend
+        self._console_place = (0, 0)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+    def __getattr__(self, verb: str) -> Callable[..., NoReturn]:
+        """A verb that other kinds of machines have raises ``MachineError`` with the reason when it is called."""
+        return refusal(self.name, self._backend, verb)
+
+    # Life
+
+    def start(self) -> None:
+        """Starts the machine and does not wait for its boot. Does nothing if it runs."""
+        self._wait("Start")
+
+    def connect(self) -> None:
+        """Starts the machine if need be and waits until it takes commands."""
+        self.execute("true")
+
+    def shutdown(self) -> None:
+        """Powers the machine off and waits until it is gone. Does nothing if it does not run."""
+        self._wait("Shutdown")
+
+    def crash(self) -> None:
+        """Ends the machine as a power cut would."""
+        self._wait("Crash")
+
+    def reboot(self) -> None:
+        """Reboots the machine."""
+        self._wait("Reboot")
+
+    def wait_for_shutdown(self, timeout: Duration | None = None) -> None:
+        """Waits until the machine is gone. Raises ``subprocess.TimeoutExpired`` if it is still there after ``timeout``."""
+        limit = optional_seconds(timeout, "wait_for_shutdown")
+        try:
+            self._wait("WaitForShutdown", timeout=limit)
+        except RequestedAssertionFailed:
+            from subprocess import TimeoutExpired
+
+            raise TimeoutExpired(f"shutdown of {self.name}", limit or 0.0) from None
+
+    def is_up(self) -> bool:
+        """Whether the machine runs."""
+        return bool(self._driver.client.call("IsUp", {"machine": self.name})["up"])
+
+    @property
+    def booted(self) -> bool:
+        return self.is_up()
+
+    def block(self) -> None:
+        """Unplugs the machine from its first VLAN."""
+        self._wait("Block")
+
+    def unblock(self) -> None:
+        """Undoes ``block``."""
+        self._wait("Unblock")
+
+    # Commands
+
+    def run(self, command: str, timeout: Duration | None = FIFTEEN_MINUTES) -> CommandResult:
+        """Runs a command and returns its status, standard output and standard error. A timeout gives the status 124."""
+        ran = self._wait("Execute", command=_text(command, "run"), timeout=optional_seconds(timeout, "run"))
+        return CommandResult(ran["status"], ran["stdout"], ran["stderr"])
+
+    def execute(
+        self,
+        command: str,
+        check_return: bool = True,
+        check_output: bool = True,
+        timeout: Duration | None = FIFTEEN_MINUTES,
+    ) -> tuple[int, str]:
+        """Runs a command and returns its status and standard output. A timeout gives the status 124.
+
+        With ``check_return=False`` the status is -1; with ``check_output=False`` the command goes on by itself and the result is ``(-2, "")``.
+        """
+        call = {"command": _text(command, "execute"), "timeout": optional_seconds(timeout, "execute")}
+        if not check_output:
+            self._wait("ExecuteDetached", **call)
+            return (-2, "")
+        ran = self._wait("Execute", **call)
+        return (ran["status"] if check_return else -1, ran["stdout"])
+
+    def succeed(self, *commands: str, timeout: Duration | None = None) -> str:
+        """Runs commands that must succeed, one after another, and returns their standard output."""
+        limit = optional_seconds(timeout, "succeed")
+        return "".join(
+            self._output("Succeed", command=_text(command, "succeed"), timeout=limit) for command in commands
+        )
+
+    def fail(self, *commands: str, timeout: Duration | None = None) -> str:
+        """Runs commands that must fail, one after another, and returns their standard output."""
+        limit = optional_seconds(timeout, "fail")
+        return "".join(self._output("Fail", command=_text(command, "fail"), timeout=limit) for command in commands)
+
+    def wait_until_succeeds(self, command: str, timeout: Duration = FIFTEEN_MINUTES) -> str:
+        """Runs a command again and again until it succeeds and returns its last standard output."""
+        limit = seconds(timeout, "wait_until_succeeds")
+        return self._output("WaitUntilSucceeds", command=_text(command, "wait_until_succeeds"), timeout=limit)
+
+    def wait_until_fails(self, command: str, timeout: Duration = FIFTEEN_MINUTES) -> str:
+        """Runs a command again and again until it fails and returns its last standard output."""
+        limit = seconds(timeout, "wait_until_fails")
+        return self._output("WaitUntilFails", command=_text(command, "wait_until_fails"), timeout=limit)
+
+    def sleep(self, secs: float | None = None, duration: timedelta | None = None) -> None:
+        """Sleeps in the machine, by its clock."""
+        given = secs if duration is None else duration
+        if given is None:
+            raise TypeError("sleep(): a duration is missing")
+        self._wait("Sleep", seconds=plain_seconds(given, "sleep"))
+
+    # Units
+
+    def systemctl(self, q: str, user: str | None = None) -> tuple[int, str]:
+        """Runs ``systemctl q``, of a user's own manager if one is given."""
+        return self._systemctl("Systemctl", query=_text(q, "systemctl"), user=user)
+
+    def start_job(self, jobname: str, user: str | None = None) -> tuple[int, str]:
+        """Starts a unit. Does not raise if that fails."""
+        return self._systemctl("StartJob", job=_text(jobname, "start_job"), user=user)
+
+    def stop_job(self, jobname: str, user: str | None = None) -> tuple[int, str]:
+        """Stops a unit. Does not raise if that fails."""
+        return self._systemctl("StopJob", job=_text(jobname, "stop_job"), user=user)
+
+    def get_unit_info(self, unit: str, user: str | None = None) -> dict[str, str]:
+        """The properties of a unit, as ``systemctl show`` has them."""
+        properties: dict[str, str] = self._wait("UnitInfo", unit=unit, user=user)["properties"]
+        return properties
+
+    def get_unit_property(self, unit: str, property: str, user: str | None = None) -> str:
+        """One property of a unit."""
+        return self._output("UnitProperty", unit=unit, property=property, user=user)
+
+    def require_unit_state(self, unit: str, require_state: str = "active") -> None:
+        """Requires that a unit is in a state now."""
+        self._wait("RequireUnitState", unit=unit, state=require_state)
+
+    def wait_for_unit(self, unit: str, user: str | None = None, timeout: Duration = FIFTEEN_MINUTES) -> None:
+        """Waits until a unit is active. Raises at once if it failed, or is inactive and no job is going to change that."""
+        self._wait("WaitForUnit", unit=unit, user=user, timeout=seconds(timeout, "wait_for_unit"))
+
+    # Other waits
+
+    def wait_for_file(self, filename: str, timeout: Duration = FIFTEEN_MINUTES) -> None:
+        """Waits until a file exists."""
+        self._wait("WaitForFile", path=os.fspath(filename), timeout=seconds(timeout, "wait_for_file"))
+
+    def wait_for_open_port(self, port: int, addr: str = "localhost", timeout: Duration = FIFTEEN_MINUTES) -> None:
+        """Waits until the machine can connect to a TCP port."""
+        self._wait("WaitForOpenPort", port=int(port), address=addr, timeout=seconds(timeout, "wait_for_open_port"))
+
+    def wait_for_closed_port(self, port: int, addr: str = "localhost", timeout: Duration = FIFTEEN_MINUTES) -> None:
+        """Waits until the machine can no longer connect to a TCP port."""
+        limit = seconds(timeout, "wait_for_closed_port")
+        self._wait("WaitForClosedPort", port=int(port), address=addr, timeout=limit)
+
+    def wait_for_open_unix_socket(
+        self, addr: str, is_datagram: bool = False, timeout: Duration = FIFTEEN_MINUTES
+    ) -> None:
+        """Waits until the machine can connect to a unix socket."""
+        limit = seconds(timeout, "wait_for_open_unix_socket")
+        self._wait("WaitForOpenUnixSocket", path=os.fspath(addr), datagram=is_datagram, timeout=limit)
+
+    # Console
+
+    def get_console_log(self) -> str:
+        """All console lines of the current boot."""
+        return self._output("ConsoleLog")
+
+    def wait_for_console_text(self, regex: str | re.Pattern[str], timeout: Duration | None = None) -> None:
+        """Waits until a regular expression matches the console's lines, joined by newlines.
+
+        Lines that came before the call count; lines up to the end of a match do not count for the next call.
+        """
+        from test_driver.machine.console import wait_for_text
+
+        limit = optional_seconds(timeout, "wait_for_console_text")
+        with self.nested(f"waiting for {regex} to appear on console"):
+            self._console_place = wait_for_text(regex, self._console_lines(limit), limit)
+
+    # Files
+
+    def copy_from_host(self, source: str | os.PathLike[str], target: str) -> None:
+        """Copies a file or directory of the host into the machine. Directories above ``target`` are made."""
+        self._wait("CopyFromHost", source=os.path.abspath(source), target=os.fspath(target))
+
+    def copy_from_host_via_shell(self, source: str | os.PathLike[str], target: str) -> None:
+        """The same as ``copy_from_host``: no way of copying needs shared directories here."""
+        self.copy_from_host(source, target)
+
+    def copy_from_machine(self, source: str, target_dir: str = "") -> None:
+        """Copies a file or directory of the machine into the output directory, or a directory below it."""
+        self._wait("CopyFromMachine", source=os.fspath(source), target_directory=os.fspath(target_dir))
+
+    def copy_from_vm(self, source: str, target_dir: str = "") -> None:
+        """The old name of ``copy_from_machine``."""
+        self.copy_from_machine(source, target_dir)
+
+    @property
+    def out_dir(self) -> Path:
+        """The test's output directory."""
+        return self._driver.out_dir
+
+    # Record
+
+    def log(self, msg: str) -> None:
+        """Records a message about the machine."""
+        self._driver.logger.log(msg, {"machine": self.name})
+
+    def log_serial(self, msg: str) -> None:
+        """Records a message about the machine."""
+        self._driver.logger.log_serial(msg, self.name)
+
+    def nested(self, msg: str, attrs: Mapping[str, str] | None = None) -> AbstractContextManager[None]:
+        """A step with a title, about the machine."""
+        return self._driver.logger.nested(msg, {"machine": self.name, **(attrs or {})})
+
+    # Calls
+
+    def _output(self, method: str, **parameters: Any) -> str:
+        return str(self._wait(method, **parameters)["output"])
+
+    def _systemctl(self, method: str, **parameters: Any) -> tuple[int, str]:
+        ran = self._wait(method, **parameters)
+        return (ran["status"], ran["stdout"])
+
+    def _wait(self, method: str, **parameters: Any) -> Parameters:
+        return self._driver.client.wait(method, self._call(parameters), self._driver.tick)
+
+    def _console_lines(self, timeout: float | None) -> Iterable[Parameters]:
+        boot, line = self._console_place
+        call = self._call({"boot": boot, "line": line, "timeout": timeout})
+        return self._driver.client.stream("ConsoleLines", call, self._driver.tick)
+
+    def _call(self, parameters: Parameters) -> Parameters:
+        return {"machine": self.name, "span": self._driver.logger.span, **parameters}
+
+
+class QemuMachine(BaseMachine):
+    """A VM."""
+
+
+class NspawnMachine(BaseMachine):
+    """A container."""
+
+
+def _text(command: str, method: str) -> str:
+    if not isinstance(command, str):
+        raise TypeError(f"{method}(): a command is a str, not {type(command).__name__}")
+    return command
+
+
+__all__ = ["BaseMachine", "CommandResult", "MachineError", "NspawnMachine", "QemuMachine"]

@@ -1,0 +1,67 @@
+"""What people are told when a script fails: its own lines and the message, nothing of the driver's."""
+
+from __future__ import annotations
+
+import linecache
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+
+_FOREIGN = (os.path.join(os.path.dirname(__file__), ""), os.path.join(os.path.dirname(os.__file__), ""))
+"""Where this package and the standard library lie."""
+
+
+def failure(error: BaseException, script: str) -> str:
+    """The report of an exception that left a script, of several lines."""
+    lines = ["Traceback (most recent call last):"]
+    for file, line, function in _frames(error.__traceback__, script):
+        lines.append(f'  File "{file}", line {line}, in {function}')
+        if source := linecache.getline(file, line).strip():
+            lines.append(f"    {source}")
+    lines += ["", *_told(error)]
+    for cause in _causes(error):
+        place = "".join(f" ({os.path.basename(file)}, line {line})" for file, line, _ in _last(cause, script))
+        lines.append(f"caused by {_told(cause)[0]}{place}")
+    return "\n".join(lines)
+
+
+def _told(error: BaseException) -> list[str]:
+    kind, message = type(error), str(error)
+    plain = kind.__module__.partition(".")[0] in ("__main__", "builtins", "test_driver")
+    name = kind.__qualname__ if plain else f"{kind.__module__}.{kind.__qualname__}"
+    lines = [f"{name}: {message}" if message else name, *getattr(error, "__notes__", ())]
+    if isinstance(error, SyntaxError) and error.filename and error.text:
+        lines.append(f"    {error.text.strip()}")
+    if isinstance(error, BaseExceptionGroup):
+        lines += [f"  {_told(one)[0]}" for one in error.exceptions]
+    return lines
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen = {id(error)}
+    while True:
+        following = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        if following is None or id(following) in seen:
+            return
+        seen.add(id(following))
+        error = following
+        yield error
+
+
+def _last(error: BaseException, script: str) -> list[tuple[str, int, str]]:
+    return list(_frames(error.__traceback__, script))[-1:]
+
+
+def _frames(trace: TracebackType | None, script: str) -> Iterator[tuple[str, int, str]]:
+    """The frames of the script and of modules that lie beside or below it."""
+    home = os.path.join(os.path.dirname(script), "")
+    while trace:
+        code = trace.tb_frame.f_code
+        file = code.co_filename
+        if file == script or (file.startswith(home) and not file.startswith(_FOREIGN) and "-packages/" not in file):
+            yield file, trace.tb_lineno, code.co_name
+        trace = trace.tb_next

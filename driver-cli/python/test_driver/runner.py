@@ -1,0 +1,51 @@
+"""Runs a script and tells the driver how it ended."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from test_driver.client import Client
+from test_driver.driver import Driver
+from test_driver.errors import MachineError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType
+
+
+def run(script: str, code: CodeType, address: str) -> None:
+    """Runs the compiled script as the program's main module. A failure is reported and ends the program with status 1."""
+    client = Client(address)
+    main = type(sys)("__main__")
+    main.__dict__.update(Driver(client).symbols(), __file__=script)
+    sys.modules["__main__"] = main
+    sys.argv[:] = [script]
+    # Last, so that a file beside the script cannot take the place of a module of the library.
+    sys.path.append(os.path.dirname(script))
+    report = _execute(script, code, main.__dict__)
+    try:
+        if report is None:
+            client.call("ReportSuccess", {})
+        else:
+            client.call("ReportFailure", {"report": report})
+    except MachineError:
+        # The driver is on its way out and does not want to know.
+        sys.exit(1)
+    if report is not None:
+        sys.exit(1)
+
+
+def _execute(script: str, code: CodeType, symbols: dict[str, object]) -> str | None:
+    """Why the script failed, if it did."""
+    try:
+        exec(code, symbols)  # noqa: S102 - running the script is what this is for
+    except SystemExit as end:
+        if end.code in (None, 0):
+            return None
+        return end.code if isinstance(end.code, str) else f"the script ended with sys.exit({end.code!r})"
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is reported
+        from test_driver import report
+
+        return report.failure(error, script)
+    return None

@@ -1,0 +1,199 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+use driver_core::event::Level;
+use driver_core::spec::parse_duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  tandem check hello.py                  find everything that would keep it from running
+  tandem run hello.py                    run it; its record goes to tandem-out/hello
+  tandem run -o /tmp/out a.py b.toml     run two, one after the other, in /tmp/out/a and /tmp/out/b
+  tandem run --events /dev/stdout x.py | jq -c 'select(.event == \"command\")'";
+
+const STATUSES: &str = "\
+Exit status:
+  0    every test passed
+  1    a test said no (any exception of its script)
+  2    the command line or a test file is wrong; nothing was started
+  3    this host cannot run a test; nothing was started
+  4    the driver, a backend, a boot or the host broke
+  130  interrupted by Ctrl-C
+  143  a test reached its global timeout, or SIGTERM
+
+Environment:
+  NO_COLOR    no colours, if it is not empty
+  TANDEM_LOG  what the driver itself logs to standard error, such as `debug` or `driver_core=trace`";
+
+/// Commands with a manual page of their own.
+pub(crate) const MANUAL_PAGES: [&str; 4] = ["run", "check", "completions", "man"];
+
+/// Runs integration tests over real machines: containers and VMs on virtual networks, driven by a Python script.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tandem", version, max_term_width = 110,
+    after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{STATUSES}"),
+)]
+pub(crate) struct CommandLine {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs tests one after another, each with machines and an output directory of its own.
+    #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{STATUSES}"))]
+    Run(RunArgs),
+    /// Finds everything that would keep tests from running, and starts nothing.
+    Check(TestArgs),
+    /// Prints the completions of a shell.
+    #[command(after_help = "Example:\n  tandem completions bash > /etc/bash_completion.d/tandem")]
+    Completions {
+        /// The shell to write them for.
+        shell: Shell,
+    },
+    /// Prints the manual page of tandem or of one of its commands.
+    #[command(after_help = "Example:\n  tandem man run | man -l -")]
+    Man {
+        /// The command whose page it is.
+        #[arg(value_parser = MANUAL_PAGES)]
+        command: Option<String>,
+    },
+}
+
+/// Which tests, and what is changed of them.
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    /// Test files: Python with a `# /// script` block, TOML or JSON.
+    #[arg(value_name = "TEST", required = true, value_hint = ValueHint::FilePath)]
+    pub(crate) tests: Vec<PathBuf>,
+    /// Puts every machine on this backend, whatever the test says.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) backend: Option<String>,
+    /// The Python that runs the scripts, 3.11 or newer: a path or a name on PATH [default: python3]
+    #[arg(long, value_name = "P", value_hint = ValueHint::CommandName)]
+    pub(crate) python: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) tests: TestArgs,
+    /// Where the record and what the script copies go. With several tests, each gets a directory of its name in it [default: tandem-out/NAME]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) output: Option<PathBuf>,
+    /// Writes the events of all tests to this file too, one JSON object a line.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) events: Option<PathBuf>,
+    /// Ends each test after this time, whatever the test says: seconds, or such as `5m`.
+    #[arg(long, value_name = "D", value_parser = duration)]
+    pub(crate) global_timeout: Option<Duration>,
+    /// Shows only what matters at least as much. Failures and verdicts are always shown, files always have everything.
+    #[arg(long, value_name = "L", default_value = "info")]
+    pub(crate) log_level: LogLevel,
+    /// Shows no colours.
+    #[arg(long)]
+    pub(crate) no_color: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogLevel {
+    /// Every command with its output, too.
+    Debug,
+    /// Steps, consoles and journals.
+    Info,
+    /// Failed steps and what is odd.
+    Warning,
+    /// What went wrong.
+    Error,
+}
+
+impl From<LogLevel> for Level {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Debug => Self::Debug,
+            LogLevel::Info => Self::Info,
+            LogLevel::Warning => Self::Warning,
+            LogLevel::Error => Self::Error,
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| format!("it is {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        CommandLine::try_parse_from(line.split_whitespace()).map(|line| line.command)
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn a_run_has_defaults() {
+        let Ok(Command::Run(run)) = parse("tandem run a.py") else { panic!() };
+        assert_eq!(run.tests.tests, [PathBuf::from("a.py")]);
+        assert!(
+            run.tests.python.is_none() && run.tests.backend.is_none() && run.output.is_none() && run.events.is_none()
+        );
+        assert!(run.global_timeout.is_none() && !run.no_color);
+        assert_eq!(Level::from(run.log_level), Level::Info);
+    }
+
+    #[test]
+    fn every_option_of_a_run_is_read() {
+        let line = "tandem run a.py b.toml -o out --backend vm --events e --global-timeout 5m --python /v/bin/python \
+                    --log-level error --no-color";
+        let Ok(Command::Run(run)) = parse(line) else { panic!() };
+        assert_eq!(run.tests.tests, [PathBuf::from("a.py"), PathBuf::from("b.toml")]);
+        assert_eq!(run.tests.backend.as_deref(), Some("vm"));
+        assert_eq!(run.tests.python, Some(PathBuf::from("/v/bin/python")));
+        assert_eq!(run.output, Some(PathBuf::from("out")));
+        assert_eq!(run.events, Some(PathBuf::from("e")));
+        assert_eq!(run.global_timeout, Some(Duration::from_secs(300)));
+        assert_eq!(Level::from(run.log_level), Level::Error);
+        assert!(run.no_color);
+    }
+
+    #[test]
+    fn wrong_usage_is_refused_with_its_reason() {
+        for (line, kind, said) in [
+            ("tandem run", ErrorKind::MissingRequiredArgument, "<TEST>..."),
+            ("tandem check", ErrorKind::MissingRequiredArgument, "<TEST>..."),
+            ("tandem rum a.py", ErrorKind::InvalidSubcommand, "'run'"),
+            ("tandem run a.py --output-dir x", ErrorKind::UnknownArgument, "'--output-dir'"),
+            ("tandem run a.py --global-timeout soon", ErrorKind::ValueValidation, "not a time such as"),
+            ("tandem run a.py --log-level loud", ErrorKind::InvalidValue, "warning"),
+            ("tandem check a.py -o x", ErrorKind::UnknownArgument, "'-o'"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert_eq!(error.kind(), kind, "{line}");
+            assert!(error.to_string().contains(said), "{line}: {error}");
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn help_shows_examples_and_statuses() {
+        let mut command = CommandLine::command();
+        assert!(command.render_help().to_string().contains("tandem run hello.py"));
+        let long = command.render_long_help().to_string();
+        for part in ["Examples:", "Exit status:", "143", "NO_COLOR"] {
+            assert!(long.contains(part), "{part} in {long}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Everything that can be found out about tests before anything starts.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use driver_core::backend::Backend;
+use driver_core::spec::{self, Problem, TestSpec, nearest};
+use futures::future::join_all;
+
+use crate::args::TestArgs;
+use crate::exit::Status;
+use crate::output::say;
+use crate::report::Report;
+use crate::script;
+
+/// What problems of the command line are grouped under.
+pub(crate) const COMMAND_LINE: &str = "command line";
+
+/// A test whose file could be read.
+pub(crate) struct Test {
+    /// Its file, as the user named it.
+    pub(crate) file: PathBuf,
+    /// What it asks for, with what the command line changes of it.
+    pub(crate) spec: TestSpec,
+}
+
+/// `tandem check`: says what is wrong, and of what nothing is.
+pub(crate) async fn check(args: &TestArgs, backends: &[Arc<dyn Backend>]) -> Result<Status, Report> {
+    let mut report = Report::default();
+    let tests = tests(args, backends, &mut report).await;
+    if !report.is_empty() {
+        return Err(report);
+    }
+    for test in tests {
+        say(format_args!("{}: nothing keeps it from running here", test.file.display()));
+    }
+    Ok(Status::Passed)
+}
+
+/// Reads and checks all tests and adds what is wrong to `report`. The tests can be run if that is nothing.
+pub(crate) async fn tests(args: &TestArgs, backends: &[Arc<dyn Backend>], report: &mut Report) -> Vec<Test> {
+    if let Some(problem) = args.backend.as_deref().and_then(|name| unknown(name, backends)) {
+        report.add(COMMAND_LINE, [problem]);
+        return Vec::new();
+    }
+    let mut tests = Vec::new();
+    for file in &args.tests {
+        match spec::read(file) {
+            Ok(mut spec) => {
+                if let Some(backend) = &args.backend {
+                    spec.machines.iter_mut().for_each(|machine| machine.backend.clone_from(backend));
+                }
+                tests.push(Test { file: file.clone(), spec });
+            }
+            Err(problems) => report.add(file.display(), problems),
+        }
+    }
+    names(&tests, report);
+    // The interpreters look at their scripts while this process looks at the rest.
+    let scripts = tests.iter().map(|test| {
+        let (spec, python) = (test.spec.clone(), args.python.clone());
+        tokio::spawn(async move { script::check(&spec, python.as_deref()).await })
+    });
+    let scripts: Vec<_> = scripts.collect();
+    for test in &tests {
+        report.add(test.file.display(), driver_core::run::check(&test.spec, backends));
+    }
+    for (test, problems) in tests.iter().zip(join_all(scripts).await) {
+        let lost = |error| vec![Problem::host("script", format!("checking it failed: {error}"), "")];
+        report.add(test.file.display(), problems.unwrap_or_else(lost));
+    }
+    tests
+}
+
+/// Finds tests that would share an output directory.
+fn names(tests: &[Test], report: &mut Report) {
+    let mut seen = BTreeMap::new();
+    for test in tests {
+        if let Some(first) = seen.insert(&test.spec.name, &test.file) {
+            let message = format!("the test is named `{}`, as is that of {}", test.spec.name, first.display());
+            let cure = "give one of them another `name`, since each writes to a directory of its name";
+            report.add(test.file.display(), [Problem::user("", message, cure)]);
+        }
+    }
+}
+
+/// Why `--backend` cannot be followed, if it can't.
+fn unknown(name: &str, backends: &[Arc<dyn Backend>]) -> Option<Problem> {
+    let known: Vec<_> = backends.iter().map(|backend| backend.name()).collect();
+    if known.contains(&name) {
+        return None;
+    }
+    let cure = match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("known are: {}", known.join(", ")),
+    };
+    Some(Problem::user("--backend", format!("there is no backend `{name}`"), cure))
+}

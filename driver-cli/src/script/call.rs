@@ -1,0 +1,131 @@
+//! From calls of the interface to verbs of machines, and back to replies.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use driver_core::Error;
+use driver_core::event::{Level, SpanId};
+use driver_core::guest::Output;
+use driver_core::machine::Machine;
+use futures::Stream;
+use futures::stream::iter;
+use serde::Deserialize;
+use zlink::Reply;
+use zlink::introspect::CustomType;
+
+use super::failure::Failure;
+use super::reply::{Answer, Done, Ran, Text};
+use super::session::Session;
+use super::verb::replies;
+
+/// The replies to one call.
+pub(super) type Replies<T> = Pin<Box<dyn Stream<Item = Result<Reply<T>, Failure>>>>;
+
+/// One connection's view of a test.
+#[derive(Debug)]
+pub(super) struct Interface {
+    session: Arc<Session>,
+}
+
+/// How much a message matters.
+#[derive(Clone, Copy, Debug, Deserialize, CustomType)]
+#[serde(rename_all = "snake_case")]
+#[zlink(rename_all = "snake_case")]
+pub(super) enum Severity {
+    /// For whoever looks for a fault.
+    Debug,
+    /// For everyone.
+    Info,
+    /// Odd, but the run goes on.
+    Warning,
+    /// What was asked for did not happen.
+    Error,
+}
+
+impl Interface {
+    pub(super) fn new(session: Arc<Session>) -> Self {
+        Self { session }
+    }
+
+    /// The test, after what the script has printed until now was recorded.
+    pub(super) fn session(&self) -> &Arc<Session> {
+        self.session.record_output();
+        &self.session
+    }
+
+    /// Does `work` with a machine. `what` says in a few words what is waited for.
+    pub(super) fn verb<T: Answer, F>(
+        &self,
+        more: bool,
+        machine: &str,
+        span: Option<SpanId>,
+        what: &str,
+        work: impl FnOnce(Machine) -> F,
+    ) -> Replies<T>
+    where
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let session = self.session();
+        match session.machine(machine) {
+            Ok(machine) => {
+                let what = format!("{}: {what}", machine.name());
+                let work = work(machine.within(span));
+                Box::pin(replies(session.runtime(), more, what, async { Ok(work.await?) }))
+            }
+            Err(failure) => Box::pin(iter([Err(failure)])),
+        }
+    }
+
+    /// A verb over all machines, in a span of its own.
+    pub(super) fn for_all<F>(
+        &self,
+        more: bool,
+        span: Option<SpanId>,
+        what: &str,
+        work: impl FnOnce(Vec<Machine>) -> F,
+    ) -> Replies<Done>
+    where
+        F: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        let session = self.session();
+        let span = session.recorder(None, span).span(what, false);
+        let work = work(session.machines().iter().map(|machine| machine.within(Some(span.id()))).collect());
+        let work = async move {
+            let result = work.await.map_err(Failure::from);
+            span.finish(result.as_ref().err().map(Failure::message).map(str::to_owned));
+            result.map(|()| Done::default())
+        };
+        Box::pin(replies(session.runtime(), more, what.to_owned(), work))
+    }
+}
+
+impl From<Severity> for Level {
+    fn from(severity: Severity) -> Self {
+        match severity {
+            Severity::Debug => Self::Debug,
+            Severity::Info => Self::Info,
+            Severity::Warning => Self::Warning,
+            Severity::Error => Self::Error,
+        }
+    }
+}
+
+/// Seconds as clients give them; what is less than none is none, what is too much is for ever.
+pub(super) fn duration(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
+}
+
+pub(super) fn done(result: Result<(), Error>) -> Result<Done, Error> {
+    result.map(|()| Done::default())
+}
+
+pub(super) fn text(result: Result<String, Error>) -> Result<Text, Error> {
+    Ok(Text { output: Some(result?), waiting: None })
+}
+
+pub(super) fn ran(result: Result<Output, Error>) -> Result<Ran, Error> {
+    let output = result?;
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    Ok(Ran { status: Some(output.status), stdout: Some(output.text()), stderr: Some(stderr), waiting: None })
+}

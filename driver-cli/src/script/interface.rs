@@ -1,0 +1,528 @@
+//! The Varlink interface `io.tandem.Driver`: one method for each verb.
+
+use std::path::Path;
+
+use driver_core::event::Level;
+use driver_core::run::start_all;
+use futures::stream::iter;
+use futures::{Stream, StreamExt};
+use zlink::Reply;
+
+use super::call::{Interface, Replies, Severity, done, duration, ran, text};
+use super::console::Follower;
+use super::failure::Failure;
+use super::reply::{Begun, Description, Done, Lines, MachineDescription, Properties, Ran, Text, Up, Waiting};
+use super::session::Said;
+
+/// A test that is going on: its machines and its record.
+///
+/// Durations are in seconds; without a timeout, a call waits for as long as it takes. A call that names a span is recorded in it.
+/// Verbs start the machine they need. While a verb goes on, a client that asked for more replies gets some that only say what is waited
+/// for; the last reply has the answer. Closing the connection cancels the verb.
+#[zlink::service(
+    interface = "io.tandem.Driver",
+    types = [MachineDescription, Severity, Waiting],
+    vendor = "Tandem",
+    product = "tandem",
+    version = env!("CARGO_PKG_VERSION")
+)]
+impl Interface {
+    /// Describes the test.
+    async fn describe(&self) -> Description {
+        self.session().describe()
+    }
+
+    /// Launches a machine and does not wait for its boot. Does nothing if it runs.
+    #[zlink(more)]
+    async fn start(
+        &self,
+        more: bool,
+        machine: String,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, "start", |machine| async move { done(machine.start().await) })
+    }
+
+    /// Launches all machines, at the same time.
+    #[zlink(more)]
+    async fn start_all(
+        &self,
+        more: bool,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.for_all(more, span, "start all machines", |machines| async move { start_all(&machines).await })
+    }
+
+    /// Waits until all machines are gone.
+    #[zlink(more)]
+    async fn join_all(
+        &self,
+        more: bool,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.for_all(more, span, "wait for all machines to finish", |machines| async move {
+            for machine in machines {
+                machine.wait_for_shutdown(None).await?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Powers a machine off and waits until it is gone. Does nothing if it does not run.
+    #[zlink(more)]
+    async fn shutdown(
+        &self,
+        more: bool,
+        machine: String,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, "shutdown", |machine| async move { done(machine.shutdown().await) })
+    }
+
+    /// Ends a machine as a power cut would.
+    #[zlink(more)]
+    async fn crash(
+        &self,
+        more: bool,
+        machine: String,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, "crash", |machine| async move { done(machine.crash().await) })
+    }
+
+    /// Asks a machine to reboot.
+    #[zlink(more)]
+    async fn reboot(
+        &self,
+        more: bool,
+        machine: String,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, "reboot", |machine| async move { done(machine.reboot().await) })
+    }
+
+    /// Waits until a machine is gone, however it ends.
+    #[zlink(more)]
+    async fn wait_for_shutdown(
+        &self,
+        more: bool,
+        machine: String,
+        timeout: Option<f64>,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        let timeout = timeout.map(duration);
+        self.verb(more, &machine, span, "wait for shutdown", move |machine| async move {
+            done(machine.wait_for_shutdown(timeout).await)
+        })
+    }
+
+    /// Says whether a machine runs.
+    async fn is_up(&self, machine: String) -> Result<Up, Failure> {
+        let up = self.session().machine(&machine)?.is_up();
+        Ok(Up { up })
+    }
+
+    /// Unplugs a machine from its first VLAN.
+    #[zlink(more)]
+    async fn block(
+        &self,
+        more: bool,
+        machine: String,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, "block", |machine| async move { done(machine.block().await) })
+    }
+
+    /// Undoes Block.
+    #[zlink(more)]
+    async fn unblock(
+        &self,
+        more: bool,
+        machine: String,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, "unblock", |machine| async move { done(machine.unblock().await) })
+    }
+
+    /// Runs a command.
+    #[zlink(more)]
+    async fn execute(
+        &self,
+        more: bool,
+        machine: String,
+        command: String,
+        timeout: Option<f64>,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Ran>, Failure>> + Unpin {
+        let timeout = timeout.map(duration);
+        self.verb(more, &machine, span, &format!("`{command}`"), move |machine| async move {
+            ran(machine.execute(&command, timeout).await)
+        })
+    }
+
+    /// Begins to run a command and does not wait for it. It goes on until the run ends.
+    async fn execute_detached(
+        &self,
+        machine: String,
+        command: String,
+        timeout: Option<f64>,
+        span: Option<u64>,
+    ) -> Result<(), Failure> {
+        let session = self.session();
+        let machine = session.machine(&machine)?.within(span);
+        let timeout = timeout.map(duration);
+        session.detach(async move {
+            if let Err(error) = machine.execute(&command, timeout).await {
+                machine.recorder().message(Level::Warning, format!("`{command}`: {error}"));
+            }
+        });
+        Ok(())
+    }
+
+    /// Runs a command that must succeed. The answer is its standard output.
+    #[zlink(more)]
+    async fn succeed(
+        &self,
+        more: bool,
+        machine: String,
+        command: String,
+        timeout: Option<f64>,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Text>, Failure>> + Unpin {
+        let timeout = timeout.map(duration);
+        self.verb(more, &machine, span, &format!("`{command}`, which must succeed"), move |machine| async move {
+            text(machine.succeed(&command, timeout).await)
+        })
+    }
+
+    /// Runs a command that must fail. The answer is its standard output.
+    #[zlink(more)]
+    async fn fail(
+        &self,
+        more: bool,
+        machine: String,
+        command: String,
+        timeout: Option<f64>,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Text>, Failure>> + Unpin {
+        let timeout = timeout.map(duration);
+        self.verb(more, &machine, span, &format!("`{command}`, which must fail"), move |machine| async move {
+            text(machine.fail(&command, timeout).await)
+        })
+    }
+
+    /// Runs a command again and again until it succeeds. The answer is its last standard output.
+    #[zlink(more)]
+    async fn wait_until_succeeds(
+        &self,
+        more: bool,
+        machine: String,
+        command: String,
+        timeout: f64,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Text>, Failure>> + Unpin {
+        self.verb(more, &machine, span, &format!("`{command}` to succeed"), move |machine| async move {
+            text(machine.wait_until_succeeds(&command, duration(timeout)).await)
+        })
+    }
+
+    /// Runs a command again and again until it fails. The answer is its last standard output.
+    #[zlink(more)]
+    async fn wait_until_fails(
+        &self,
+        more: bool,
+        machine: String,
+        command: String,
+        timeout: f64,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Text>, Failure>> + Unpin {
+        self.verb(more, &machine, span, &format!("`{command}` to fail"), move |machine| async move {
+            text(machine.wait_until_fails(&command, duration(timeout)).await)
+        })
+    }
+
+    /// Sleeps in a machine, by its clock.
+    #[zlink(more)]
+    async fn sleep(
+        &self,
+        more: bool,
+        machine: String,
+        seconds: f64,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, &format!("sleep for {seconds} s"), move |machine| async move {
+            done(machine.sleep(duration(seconds)).await)
+        })
+    }
+
+    /// Runs systemctl, of a user's own manager if one is given.
+    #[zlink(more)]
+    async fn systemctl(
+        &self,
+        more: bool,
+        machine: String,
+        query: String,
+        user: Option<String>,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Ran>, Failure>> + Unpin {
+        self.verb(more, &machine, span, &format!("systemctl {query}"), |machine| async move {
+            ran(machine.systemctl(&query, user.as_deref()).await)
+        })
+    }
+
+    /// Starts a unit. A status other than 0 is no error.
+    #[zlink(more)]
+    async fn start_job(
+        &self,
+        more: bool,
+        machine: String,
+        job: String,
+        user: Option<String>,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Ran>, Failure>> + Unpin {
+        self.verb(more, &machine, span, &format!("start {job}"), |machine| async move {
+            ran(machine.start_job(&job, user.as_deref()).await)
+        })
+    }
+
+    /// Stops a unit. A status other than 0 is no error.
+    #[zlink(more)]
+    async fn stop_job(
+        &self,
+        more: bool,
+        machine: String,
+        job: String,
+        user: Option<String>,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Ran>, Failure>> + Unpin {
+        self.verb(more, &machine, span, &format!("stop {job}"), |machine| async move {
+            ran(machine.stop_job(&job, user.as_deref()).await)
+        })
+    }
+
+    /// Reads the properties of a unit.
+    #[zlink(more)]
+    async fn unit_info(
+        &self,
+        more: bool,
+        machine: String,
+        unit: String,
+        user: Option<String>,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Properties>, Failure>> + Unpin {
+        self.verb(more, &machine, span, &format!("properties of {unit}"), |machine| async move {
+            let properties = machine.unit_info(&unit, user.as_deref()).await?;
+            Ok(Properties { properties: Some(properties), waiting: None })
+        })
+    }
+
+    /// Reads one property of a unit.
+    #[zlink(more)]
+    async fn unit_property(
+        &self,
+        more: bool,
+        machine: String,
+        unit: String,
+        property: String,
+        user: Option<String>,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Text>, Failure>> + Unpin {
+        self.verb(more, &machine, span, &format!("property {property} of {unit}"), |machine| async move {
+            text(machine.unit_property(&unit, &property, user.as_deref()).await)
+        })
+    }
+
+    /// Requires that a unit is in a state now.
+    #[zlink(more)]
+    async fn require_unit_state(
+        &self,
+        more: bool,
+        machine: String,
+        unit: String,
+        state: String,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, &format!("state of {unit}"), |machine| async move {
+            done(machine.require_unit_state(&unit, &state).await)
+        })
+    }
+
+    /// Waits until a unit is active. Fails at once if it failed, or is inactive and no job is going to change that.
+    #[zlink(more)]
+    async fn wait_for_unit(
+        &self,
+        more: bool,
+        machine: String,
+        unit: String,
+        user: Option<String>,
+        timeout: f64,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, &format!("unit {unit}"), move |machine| async move {
+            done(machine.wait_for_unit(&unit, user.as_deref(), duration(timeout)).await)
+        })
+    }
+
+    /// Waits until a file exists.
+    #[zlink(more)]
+    async fn wait_for_file(
+        &self,
+        more: bool,
+        machine: String,
+        path: String,
+        timeout: f64,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, &format!("file {path}"), move |machine| async move {
+            done(machine.wait_for_file(&path, duration(timeout)).await)
+        })
+    }
+
+    /// Waits until the machine can connect to a TCP port.
+    #[zlink(more)]
+    async fn wait_for_open_port(
+        &self,
+        more: bool,
+        machine: String,
+        port: u16,
+        address: String,
+        timeout: f64,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, &format!("open port {port} on {address}"), move |machine| async move {
+            done(machine.wait_for_open_port(port, &address, duration(timeout)).await)
+        })
+    }
+
+    /// Waits until the machine can no longer connect to a TCP port.
+    #[zlink(more)]
+    async fn wait_for_closed_port(
+        &self,
+        more: bool,
+        machine: String,
+        port: u16,
+        address: String,
+        timeout: f64,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, &format!("closed port {port} on {address}"), move |machine| async move {
+            done(machine.wait_for_closed_port(port, &address, duration(timeout)).await)
+        })
+    }
+
+    /// Waits until the machine can connect to a unix socket.
+    #[zlink(more)]
+    async fn wait_for_open_unix_socket(
+        &self,
+        more: bool,
+        machine: String,
+        path: String,
+        datagram: bool,
+        timeout: f64,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, &format!("open socket {path}"), move |machine| async move {
+            done(machine.wait_for_open_unix_socket(&path, datagram, duration(timeout)).await)
+        })
+    }
+
+    /// Reads all console lines of the current boot, joined by newlines.
+    #[zlink(more)]
+    async fn console_log(
+        &self,
+        more: bool,
+        machine: String,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Text>, Failure>> + Unpin {
+        self.verb(more, &machine, span, "console log", |machine| async move { text(Ok(machine.console_log())) })
+    }
+
+    /// Follows a console from a line of a boot on: first the lines that are there, then those that come, until the time is up or the machine
+    /// is gone. If the machine is in another boot, from the beginning of that. Without more replies, only the lines that are there.
+    #[zlink(more)]
+    async fn console_lines(
+        &self,
+        more: bool,
+        machine: String,
+        boot: u64,
+        line: usize,
+        timeout: Option<f64>,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Lines>, Failure>> + Unpin {
+        let session = self.session();
+        let replies: Replies<Lines> = match session.machine(&machine) {
+            Ok(machine) => {
+                let follower = Follower::new(session.clone(), machine.within(span), (boot, line));
+                if more {
+                    follower.stream(timeout.map(duration)).boxed_local()
+                } else {
+                    iter([Ok(follower.now())]).boxed_local()
+                }
+            }
+            Err(failure) => iter([Err(failure)]).boxed_local(),
+        };
+        replies
+    }
+
+    /// Copies a file or directory of the host, given by its absolute path, into a machine.
+    #[zlink(more)]
+    async fn copy_from_host(
+        &self,
+        more: bool,
+        machine: String,
+        source: String,
+        target: String,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, &format!("copy of {source}"), |machine| async move {
+            done(machine.copy_from_host(Path::new(&source), &target).await)
+        })
+    }
+
+    /// Copies a file or directory of a machine into a directory below the output directory.
+    #[zlink(more)]
+    async fn copy_from_machine(
+        &self,
+        more: bool,
+        machine: String,
+        source: String,
+        target_directory: String,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, &format!("copy of {source}"), |machine| async move {
+            done(machine.copy_from_machine(&source, Path::new(&target_directory)).await)
+        })
+    }
+
+    /// Records a message.
+    async fn log(&self, level: Severity, message: String, machine: Option<String>, span: Option<u64>) {
+        self.session().recorder(machine.as_deref(), span).message(level.into(), message);
+    }
+
+    /// Begins a span: a step with others inside it.
+    async fn span_start(&self, title: String, subtest: bool, machine: Option<String>, span: Option<u64>) -> Begun {
+        let session = self.session();
+        let recorder = session.recorder(machine.as_deref(), span);
+        Begun { span: session.begin_span(&recorder, title, subtest) }
+    }
+
+    /// Ends a span, with the reason if the step failed.
+    async fn span_end(&self, span: u64, failure: Option<String>) {
+        self.session().end_span(span, failure);
+    }
+
+    /// Shows the consoles of machines on the terminal, or no longer. They are recorded in any case.
+    async fn show_consoles(&self, shown: bool) {
+        self.session().show_consoles(shown);
+    }
+
+    /// Says that the script came to its end.
+    async fn report_success(&self) {
+        self.session().say(Said::Success);
+    }
+
+    /// Says that the script failed, with what people are told.
+    async fn report_failure(&self, report: String) {
+        self.session().say(Said::Failure(report));
+    }
+}

@@ -1,0 +1,44 @@
+//! Test scripts: a Python interpreter of their own, and the interface by which they drive machines.
+//!
+//! An [`Interpreter`] is started early: it reads the script and says what is wrong with it while other things are checked, and then waits
+//! for the word to go. Scripts, and whoever else wants to, talk to a [`Server`] by [Varlink](https://varlink.org).
+//!
+//! From the inside out: [`session`] is what all connections share, [`interface`] has the methods, [`call`], [`verb`] and [`console`] what
+//! they do and reply, [`server`] the connections; [`package`] is the Python side, [`output`] what a script prints, [`interpreter`] the process.
+
+mod call;
+mod console;
+mod failure;
+mod interface;
+mod interpreter;
+mod output;
+mod package;
+mod problem;
+mod process;
+mod reply;
+mod server;
+mod session;
+mod verb;
+
+use std::path::Path;
+
+use driver_core::spec::{Problem, TestSpec};
+
+pub use interpreter::{Interpreter, Options, ScriptOutcome};
+pub use server::Server;
+pub use session::Test;
+
+/// Reports what is wrong with a test's script, and what the interpreter lacks for it. `python` is what the user named instead of `python3`.
+pub async fn check(spec: &TestSpec, python: Option<&Path>) -> Vec<Problem> {
+    let directory = match tempfile::tempdir() {
+        Ok(directory) => directory,
+        Err(error) => {
+            let message = format!("cannot make a temporary directory: {error}");
+            return vec![Problem::host("", message, "name a directory that can be written to in $TMPDIR")];
+        }
+    };
+    match Interpreter::start_for_check(Options::new(spec, python, directory.path())).await {
+        Ok(mut interpreter) => interpreter.problems().await,
+        Err(problem) => vec![problem],
+    }
+}

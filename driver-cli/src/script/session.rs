@@ -1,0 +1,190 @@
+//! What all connections of one server share: the test, the spans that the script has open, how the script ended.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use driver_core::console::Console;
+use driver_core::event::{Kind, Level, Recorder, Span, SpanId};
+use driver_core::machine::Machine;
+use driver_core::spec::python_name;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+use super::failure::Failure;
+use super::output::Output;
+use super::reply::{Description, MachineDescription};
+
+/// A test that is going on, for a script to drive.
+#[derive(Debug)]
+pub struct Test {
+    /// Its name.
+    pub name: String,
+    /// The output directory, as an absolute path.
+    pub output: PathBuf,
+    /// How long the whole run may take; the caller sees to it.
+    pub global_timeout: Duration,
+    /// How long each boot may take; the machines see to it.
+    pub boot_timeout: Duration,
+    /// The machines, sorted by name.
+    pub machines: Vec<Machine>,
+    /// Where the script's own words are recorded.
+    pub recorder: Recorder,
+    /// Whether the terminal shows the consoles of machines. The script can switch it.
+    pub consoles_shown: Arc<AtomicBool>,
+}
+
+/// How the script said that it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    Success,
+    Failure(String),
+}
+
+/// A test with the state that a server keeps of it.
+#[derive(Debug)]
+pub(super) struct Session {
+    test: Test,
+    runtime: Handle,
+    output: Option<Arc<Output>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The spans that the script has open, in the order in which they began.
+    spans: Vec<Span>,
+    /// The console of each machine's last known boot, with the boot's number.
+    boots: Vec<(String, u64, Console)>,
+    /// Commands that nobody waits for.
+    detached: JoinSet<()>,
+    said: Option<Said>,
+}
+
+impl Session {
+    /// A session over `test`; verbs run on the current runtime. What the script prints comes from `output`.
+    pub(super) fn new(test: Test, output: Option<Arc<Output>>) -> Self {
+        Self { test, runtime: Handle::current(), output, state: Mutex::default() }
+    }
+
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    pub(super) fn machines(&self) -> &[Machine] {
+        &self.test.machines
+    }
+
+    pub(super) fn machine(&self, name: &str) -> Result<&Machine, Failure> {
+        let found = self.test.machines.iter().find(|machine| machine.name() == name);
+        found.ok_or_else(|| {
+            let all: Vec<_> = self.test.machines.iter().map(Machine::name).collect();
+            Failure::NoSuchMachine { message: format!("no machine `{name}`; there are: {}", all.join(", ")) }
+        })
+    }
+
+    pub(super) fn describe(&self) -> Description {
+        let machines: Vec<_> = self.test.machines.iter().map(|machine| describe(machine)).collect();
+        let vlans: BTreeSet<u8> = machines.iter().flat_map(|machine| machine.vlans.clone()).collect();
+        Description {
+            name: self.test.name.clone(),
+            output_directory: self.test.output.to_string_lossy().into_owned(),
+            global_timeout: self.test.global_timeout.as_secs_f64(),
+            boot_timeout: self.test.boot_timeout.as_secs_f64(),
+            machines,
+            vlans: vlans.into_iter().collect(),
+        }
+    }
+
+    /// Where a call that names these is recorded.
+    pub(super) fn recorder(&self, machine: Option<&str>, span: Option<SpanId>) -> Recorder {
+        let recorder = self.test.recorder.within(span);
+        machine.map_or_else(|| recorder.clone(), |machine| recorder.machine(machine))
+    }
+
+    /// Records what the script has printed until now, before anything that it asks for is.
+    pub(super) fn record_output(&self) {
+        if let Some(output) = &self.output {
+            output.drain(|line| self.print(line));
+        }
+    }
+
+    /// Records a printed line, in the span that the script entered last.
+    pub(super) fn print(&self, line: String) {
+        let span = self.state().spans.last().map(Span::id);
+        self.test.recorder.within(span).message(Level::Info, line);
+    }
+
+    pub(super) fn begin_span(&self, recorder: &Recorder, title: String, subtest: bool) -> SpanId {
+        let span = recorder.span(title, subtest);
+        let id = span.id();
+        self.state().spans.push(span);
+        id
+    }
+
+    pub(super) fn end_span(&self, id: SpanId, failure: Option<String>) {
+        let mut state = self.state();
+        let Some(index) = state.spans.iter().position(|span| span.id() == id) else { return };
+        let span = state.spans.remove(index);
+        drop(state);
+        span.finish(failure);
+    }
+
+    /// Goes on with `work` after the call that asked for it, at most until the session ends.
+    pub(super) fn detach(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut state = self.state();
+        while state.detached.try_join_next().is_some() {}
+        state.detached.spawn_on(work, &self.runtime);
+    }
+
+    /// The console of a machine's current boot, or of its last one, with that boot's number.
+    pub(super) fn console(&self, machine: &Machine) -> (u64, Console) {
+        let console = machine.console();
+        let mut state = self.state();
+        let known = state.boots.iter_mut().find(|(name, ..)| name == machine.name());
+        match known {
+            Some((_, boot, of)) if of.watch().same_channel(&console.watch()) => (*boot, console),
+            Some((_, boot, of)) => {
+                *boot += 1;
+                *of = console.clone();
+                (*boot, console)
+            }
+            None => {
+                state.boots.push((machine.name().to_owned(), 1, console.clone()));
+                (1, console)
+            }
+        }
+    }
+
+    pub(super) fn show_consoles(&self, shown: bool) {
+        self.test.consoles_shown.store(shown, Ordering::Relaxed);
+    }
+
+    /// Takes note of how the script ended. The first word counts.
+    pub(super) fn say(&self, said: Said) {
+        if let Said::Failure(report) = &said {
+            self.test.recorder.record(Kind::Failure { report: report.clone() });
+        }
+        self.state().said.get_or_insert(said);
+    }
+
+    pub(super) fn said(&self) -> Option<Said> {
+        self.state().said.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn describe(machine: &Machine) -> MachineDescription {
+    let spec = machine.spec();
+    MachineDescription {
+        name: spec.name.clone(),
+        python_name: python_name(&spec.name),
+        backend: spec.backend.clone(),
+        vlans: spec.vlans.iter().map(|vlan| vlan.number()).collect(),
+    }
+}

@@ -1,0 +1,175 @@
+//! One test from its first event to its last.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use driver_core::backend::Backend;
+use driver_core::event::{Kind, Level, Outcome, Recorder};
+use driver_core::log::{Jsonl, OutputDirectory, Terminal, TerminalSettings, WriteFaults};
+use driver_core::run::Run;
+use driver_core::spec::TestSpec;
+
+use crate::events::EventsFile;
+use crate::exit::Status;
+use crate::failure;
+use crate::output::say;
+use crate::script::{Interpreter, Options, ScriptOutcome, Test};
+use crate::stop::Stop;
+
+/// What the tests of one command have in common.
+pub(crate) struct Session {
+    pub(crate) backends: Vec<Arc<dyn Backend>>,
+    pub(crate) python: Option<PathBuf>,
+    pub(crate) terminal: TerminalSettings,
+    pub(crate) events: Option<EventsFile>,
+    pub(crate) stop: Stop,
+}
+
+/// How a test ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    /// What its record says.
+    pub(crate) outcome: Outcome,
+    /// What it makes of the program's exit status.
+    pub(crate) status: Status,
+}
+
+impl From<Outcome> for Ended {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, status: outcome.into() }
+    }
+}
+
+impl Ended {
+    /// A pass cannot stand if something else went wrong; any other end can.
+    fn at_best(self, outcome: Outcome) -> Self {
+        if self.outcome == Outcome::Passed { outcome.into() } else { self }
+    }
+}
+
+impl Session {
+    /// Runs one test, which must have passed all checks. When it returns, nothing of it is left but its output.
+    pub(crate) async fn run(&mut self, spec: &TestSpec, output: &OutputDirectory) -> Ended {
+        let faults = WriteFaults::default();
+        // A script that switches the consoles off does so for itself only.
+        let consoles = Arc::new(AtomicBool::new(true));
+        let recorder = match self.recorder(spec, output, consoles.clone(), &faults) {
+            Ok(recorder) => recorder,
+            Err(error) => {
+                say(format_args!("test {}: {error}", spec.name));
+                return Outcome::Broken.into();
+            }
+        };
+        recorder.record(Kind::RunStarted { test: spec.name.clone(), version: env!("CARGO_PKG_VERSION").into() });
+        let mut ended = self.drive(spec, output, &recorder, consoles).await;
+        for fault in faults.take() {
+            recorder.message(Level::Error, failure::with_causes(&fault));
+            ended = ended.at_best(Outcome::Broken);
+        }
+        recorder.record(Kind::RunFinished { outcome: ended.outcome, elapsed: recorder.elapsed().as_secs_f64() });
+        ended
+    }
+
+    fn recorder(
+        &self,
+        spec: &TestSpec,
+        output: &OutputDirectory,
+        consoles: Arc<AtomicBool>,
+        faults: &WriteFaults,
+    ) -> Result<Recorder, String> {
+        let machines = spec.machines.iter().map(|machine| machine.name.as_str());
+        let mut sinks = output.sinks(machines, faults).map_err(|problem| problem.to_string())?;
+        if let Some(events) = &self.events {
+            let file = events.file().map_err(|error| format!("{}: {error}", events.path().display()))?;
+            sinks.push(Box::new(Jsonl::new(file, events.path(), faults)));
+        }
+        let settings = TerminalSettings { consoles, output: Some(output.path().to_owned()), ..self.terminal.clone() };
+        let terminal = Terminal::stderr(settings).map_err(|error| format!("starting a thread failed: {error}"))?;
+        sinks.push(Box::new(terminal));
+        Ok(Recorder::new(sinks))
+    }
+
+    /// From the run's start to its end. The first reason to end it is the one that counts, but for a signal.
+    async fn drive(
+        &mut self,
+        spec: &TestSpec,
+        output: &OutputDirectory,
+        recorder: &Recorder,
+        consoles: Arc<AtomicBool>,
+    ) -> Ended {
+        // Scripts may change their directory.
+        let directory = std::path::absolute(output.path()).unwrap_or_else(|_| output.path().to_owned());
+        // Neither start nor end takes long, and a half-made run can only be undone by blocking this thread.
+        let start = Run::start(spec, &self.backends, recorder.clone(), &directory);
+        let ended = match self.stop.outlast(start, recorder).await {
+            Err(error) => failure::record(recorder, &error).into(),
+            Ok(run) => {
+                let options = Options::new(spec, self.python.as_deref(), run.directory());
+                let options = Options { init: Some(run.init().clone()), ..options };
+                let test = Test {
+                    name: spec.name.clone(),
+                    output: directory.clone(),
+                    global_timeout: spec.global_timeout,
+                    boot_timeout: spec.boot_timeout,
+                    machines: run.machines().to_vec(),
+                    recorder: recorder.clone(),
+                    consoles_shown: consoles,
+                };
+                let ended = self.script(options, test).await;
+                let failures = self.stop.outlast(run.finish(), recorder).await;
+                for failure in &failures {
+                    recorder.message(Level::Error, format!("cleaning up failed: {}", failure::with_causes(failure)));
+                }
+                if failures.is_empty() { ended } else { ended.at_best(Outcome::Broken) }
+            }
+        };
+        match self.stop.asked() {
+            Some(status) => Ended { outcome: Outcome::Interrupted, status },
+            None => ended,
+        }
+    }
+
+    /// Runs the script until it ends or is ended.
+    async fn script(&mut self, options: Options, test: Test) -> Ended {
+        if self.stop.asked().is_some() {
+            return Outcome::Interrupted.into();
+        }
+        let (recorder, limit) = (test.recorder.clone(), test.global_timeout);
+        // Said before the script is cancelled, so that the record has cause and effect in their order.
+        let timeout = async {
+            tokio::time::sleep(limit).await;
+            // As the NixOS test driver says it.
+            recorder.message(Level::Error, "timeout reached; test terminating...");
+        };
+        tokio::select! {
+            ended = script(options, test) => ended.into(),
+            _ = self.stop.signal(&recorder) => Outcome::Interrupted.into(),
+            () = timeout => Outcome::TimedOut.into(),
+        }
+    }
+}
+
+/// Runs the script to its end.
+async fn script(options: Options, test: Test) -> Outcome {
+    let recorder = test.recorder.clone();
+    let broken = |report: String| {
+        recorder.record(Kind::Failure { report });
+        Outcome::Broken
+    };
+    let mut interpreter = match Interpreter::start(options).await {
+        Ok(interpreter) => interpreter,
+        Err(problem) => return broken(problem.to_string()),
+    };
+    // The script was checked before, but not by this interpreter, and it may have changed.
+    let problems = interpreter.problems().await;
+    if !problems.is_empty() {
+        return broken(driver_core::spec::list(&problems));
+    }
+    match interpreter.run(test).await {
+        Ok(ScriptOutcome::Passed) => Outcome::Passed,
+        Ok(ScriptOutcome::Failed(_)) => Outcome::Failed,
+        Ok(ScriptOutcome::Crashed(_)) => Outcome::Broken,
+        Err(error) => broken(format!("running the script failed: {error}")),
+    }
+}

@@ -1,0 +1,227 @@
+//! One fake machine: its script, what it saw, and what it is made to do.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::sleep;
+
+use super::guest::FakeGuest;
+use super::reply::Reply;
+use crate::backend::StartRequest;
+use crate::console::Console;
+use crate::error::MachineError;
+use crate::guest::{Channel, Exit, Guest};
+use crate::machine::Launch;
+use crate::spec::{MachineSpec, Problem, Root, VlanId};
+
+/// One machine of a [`FakeBackend`](super::FakeBackend). Clones are the same machine.
+///
+/// It can be scripted at any time. Without a script it launches and boots at once, and every command succeeds without output.
+#[derive(Clone, Debug)]
+pub struct FakeMachine {
+    name: String,
+    backend: String,
+    script: Arc<Mutex<Script>>,
+}
+
+/// How a fake machine boots.
+#[derive(Clone, Debug)]
+pub enum Booting {
+    /// It takes commands after this time.
+    Takes(Duration),
+    /// It never takes commands, and its boot deadline passes.
+    Never,
+    /// It ends after this time, before it takes commands.
+    Dies(Duration, Exit),
+    /// It cannot even be launched, for this reason, which shows after this time.
+    Unlaunched(Duration, String),
+}
+
+#[derive(Debug)]
+pub(super) struct Script {
+    pub(super) booting: Booting,
+    pub(super) channel: Channel,
+    pub(super) cable: bool,
+    /// How long it takes to power off; none if it never does.
+    pub(super) power_off: Option<Duration>,
+    boot_lines: Vec<String>,
+    refusals: Vec<Problem>,
+    /// The last one that fits counts.
+    rules: Vec<(String, VecDeque<Reply>)>,
+    pub(super) commands: Vec<String>,
+    pub(super) unplugged: Vec<usize>,
+    starts: usize,
+    request: Option<StartRequest>,
+    live: Weak<FakeGuest>,
+}
+
+impl FakeMachine {
+    pub(super) fn new(name: &str, backend: &str) -> Self {
+        let script = Script {
+            booting: Booting::Takes(Duration::ZERO),
+            channel: Channel { stderr_apart: true, overlap: true },
+            cable: true,
+            power_off: Some(Duration::ZERO),
+            boot_lines: Vec::new(),
+            refusals: Vec::new(),
+            rules: Vec::new(),
+            commands: Vec::new(),
+            unplugged: Vec::new(),
+            starts: 0,
+            request: None,
+            live: Weak::new(),
+        };
+        Self { name: name.into(), backend: backend.into(), script: Arc::new(Mutex::new(script)) }
+    }
+
+    /// A spec of this machine, on VLAN 1.
+    pub fn spec(&self) -> MachineSpec {
+        MachineSpec {
+            name: self.name.clone(),
+            backend: self.backend.clone(),
+            root: Root::Host,
+            vlans: VlanId::new(1).into_iter().collect(),
+            units: Vec::new(),
+            env: std::collections::BTreeMap::default(),
+            devices: Vec::new(),
+            binds: Vec::new(),
+        }
+    }
+
+    /// Sets how it boots from the next start or reboot on.
+    pub fn boots(&self, booting: Booting) {
+        self.script().booting = booting;
+    }
+
+    /// Sets what its console says at each start.
+    pub fn boot_says<L: Into<String>>(&self, lines: impl IntoIterator<Item = L>) {
+        self.script().boot_lines = lines.into_iter().map(Into::into).collect();
+    }
+
+    /// Sets what its command channel can do.
+    pub fn channel(&self, channel: Channel) {
+        self.script().channel = channel;
+    }
+
+    /// Takes its power to pull network plugs away.
+    pub fn without_cable(&self) {
+        self.script().cable = false;
+    }
+
+    /// Sets how long powering off takes; `None` is for ever.
+    pub fn powers_off(&self, takes: Option<Duration>) {
+        self.script().power_off = takes;
+    }
+
+    /// Lets its spec be refused by [`Backend::check`](crate::backend::Backend::check).
+    pub fn refuse(&self, problem: Problem) {
+        self.script().refusals.push(problem);
+    }
+
+    /// Sets what is done about commands whose script contains some text. Of several such rules, the newest counts.
+    pub fn reply(&self, containing: &str, reply: Reply) {
+        self.replies(containing, [reply]);
+    }
+
+    /// The same with one reply after the other; the last one is for all commands that follow.
+    pub fn replies(&self, containing: &str, replies: impl IntoIterator<Item = Reply>) {
+        self.script().rules.push((containing.into(), replies.into_iter().collect()));
+    }
+
+    /// Says something on its console, if it runs.
+    pub fn say(&self, line: &str) {
+        if let Some(guest) = self.live() {
+            guest.console.push(line);
+        }
+    }
+
+    /// Ends it, if it runs.
+    pub fn die(&self, exit: Exit) {
+        if let Some(guest) = self.live() {
+            guest.end(exit);
+        }
+    }
+
+    /// The scripts of all commands so far, in the order in which they came.
+    pub fn commands(&self) -> Vec<String> {
+        self.script().commands.clone()
+    }
+
+    /// How often it was launched.
+    pub fn starts(&self) -> usize {
+        self.script().starts
+    }
+
+    /// What it was last started with by [`Backend::start`](crate::backend::Backend::start).
+    pub fn request(&self) -> Option<StartRequest> {
+        self.script().request.clone()
+    }
+
+    /// The attachments whose plugs are pulled.
+    pub fn unplugged(&self) -> Vec<usize> {
+        self.script().unplugged.clone()
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn refusals(&self) -> Vec<Problem> {
+        self.script().refusals.clone()
+    }
+
+    pub(super) async fn boot(
+        &self,
+        request: Option<StartRequest>,
+        console: Console,
+    ) -> Result<Arc<dyn Guest>, MachineError> {
+        let limit = request.as_ref().map_or(Duration::from_secs(300), |request| request.boot_timeout);
+        let (booting, lines) = {
+            let mut script = self.script();
+            script.starts += 1;
+            script.request = request;
+            script.unplugged.clear();
+            (script.booting.clone(), script.boot_lines.clone())
+        };
+        for line in lines {
+            console.push(line);
+        }
+        if let Booting::Unlaunched(after, cause) = booting {
+            sleep(after).await;
+            return Err(MachineError::new(&self.name, "start", cause));
+        }
+        let guest = Arc::new(FakeGuest::new(self.clone(), console, limit));
+        self.script().live = Arc::downgrade(&guest);
+        Ok(guest)
+    }
+
+    /// Takes note of a command and says what to do about it.
+    pub(super) fn hear(&self, command: &str) -> Reply {
+        let mut script = self.script();
+        script.commands.push(command.into());
+        let rule = script.rules.iter_mut().rev().find(|(containing, _)| command.contains(&**containing));
+        let reply = rule.and_then(
+            |(_, replies)| {
+                if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() }
+            },
+        );
+        reply.unwrap_or_else(|| Reply::ok(""))
+    }
+
+    pub(super) fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn live(&self) -> Option<Arc<FakeGuest>> {
+        self.script().live.upgrade()
+    }
+}
+
+#[async_trait]
+impl Launch for FakeMachine {
+    async fn launch(&self, console: Console) -> Result<Arc<dyn Guest>, MachineError> {
+        self.boot(None, console).await
+    }
+}

@@ -1,0 +1,109 @@
+//! A test double: machines that exist only in memory and do what a script says.
+//!
+//! It is for tests of what is built on machines: the verbs, a run, a front end, another backend's expectations. It shows nothing about real
+//! machines, except where a [`Reply::host`] lets the host's own bash answer.
+//!
+//! ```
+//! use std::{sync::Arc, time::Duration};
+//! use driver_core::event::Recorder;
+//! use driver_core::fake::{FakeBackend, Reply};
+//! use driver_core::machine::{Machine, Options};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), driver_core::Error> {
+//! let fake = FakeBackend::new();
+//! let script = fake.machine("server");
+//! script.reply("uptime", Reply::ok("up 3 days\n"));
+//!
+//! let options = Options::new("/tmp/out");
+//! let server = Machine::new(script.spec(), Arc::new(script.clone()), Recorder::new(vec![]), options);
+//! assert_eq!(server.succeed("uptime", None).await?, "up 3 days\n");
+//! assert_eq!(script.commands(), ["set -euo pipefail\nuptime"]);
+//! # Ok(())
+//! # }
+//! ```
+
+mod guest;
+mod host;
+mod machine;
+mod reply;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::backend::{Backend, Descriptors, StartRequest};
+use crate::console::Console;
+use crate::error::MachineError;
+use crate::guest::Guest;
+use crate::spec::{MachineSpec, Problem};
+
+pub use machine::{Booting, FakeMachine};
+pub use reply::Reply;
+
+/// A backend whose machines are [`FakeMachine`]s. Clones share them.
+#[derive(Clone, Debug)]
+pub struct FakeBackend {
+    name: String,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    machines: BTreeMap<String, FakeMachine>,
+    lacks: Vec<Problem>,
+}
+
+impl FakeBackend {
+    /// A backend called `fake`.
+    pub fn new() -> Self {
+        Self::named("fake")
+    }
+
+    /// A backend with a name of another, such as `container`.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.into(), shared: Arc::default() }
+    }
+
+    /// The machine with this name, to script and to watch; made when first asked for.
+    pub fn machine(&self, name: &str) -> FakeMachine {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.machines.entry(name.into()).or_insert_with(|| FakeMachine::new(name, &self.name)).clone()
+    }
+
+    /// Lets the host lack something, which [`Backend::preflight`] will report.
+    pub fn lacks(&self, problem: Problem) {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).lacks.push(problem);
+    }
+}
+
+impl Default for FakeBackend {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Backend for FakeBackend {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn preflight(&self) -> Vec<Problem> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).lacks.clone()
+    }
+
+    fn check(&self, machine: &MachineSpec) -> Vec<Problem> {
+        self.machine(&machine.name).refusals()
+    }
+
+    async fn start(
+        &self,
+        request: StartRequest,
+        _descriptors: Descriptors,
+        console: Console,
+    ) -> Result<Arc<dyn Guest>, MachineError> {
+        self.machine(&request.machine.name).boot(Some(request), console).await
+    }
+}

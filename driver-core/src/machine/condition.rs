@@ -1,0 +1,77 @@
+//! Waits for what the guest's bash can see by builtins.
+
+use std::io::pipe;
+use std::time::Duration;
+
+use super::Machine;
+use super::boot::Boot;
+use super::shell::{Looks, NOT_YET, until_holds};
+use crate::error::{Error, MachineError};
+use crate::guest::Command;
+use crate::wait::{Found, Look, Wait};
+
+/// Something to wait for in a guest.
+pub(super) struct Condition {
+    /// What the wait is called, such as `waiting for file '/x'`.
+    pub(super) what: String,
+    /// Bash code that defines the function `holds`.
+    pub(super) functions: String,
+    /// What is the case while it does not hold.
+    pub(super) otherwise: String,
+    /// What a look may cost.
+    pub(super) looks: Cost,
+}
+
+/// What a look may cost.
+#[derive(Clone, Copy)]
+pub(super) enum Cost {
+    /// Next to nothing: the guest can look a hundred times a second.
+    Little,
+    /// It may block for so long, and if it does so to the end, that means that the condition holds or not.
+    Blocks { limit: Duration, holds: bool },
+}
+
+impl Machine {
+    pub(super) async fn wait_for(&self, condition: &Condition, timeout: Duration) -> Result<(), Error> {
+        let what = &*condition.what;
+        let step = self.step(what, |machine| async move {
+            let boot = &machine.connect().await?;
+            let wait = Wait::new(machine.name(), what, timeout);
+            let gone = async { boot.death(what, &boot.ended().await).into() };
+            wait.until(gone, |look| machine.look(boot, condition, look)).await
+        });
+        step.await
+    }
+
+    async fn look(&self, boot: &Boot, condition: &Condition, look: Look) -> Result<Found<()>, Error> {
+        let (looks, limit) = match condition.looks {
+            Cost::Little if look.last => (Looks::Once, look.limit),
+            Cost::Little if boot.guest.channel().overlap => (Looks::Endless, look.limit),
+            // Other commands get in between slices.
+            Cost::Little => (Looks::Slice, look.limit),
+            Cost::Blocks { limit, .. } => (Looks::Once, look.limit.min(limit)),
+        };
+        let mut command = Command::new(until_holds(&condition.functions, looks)).timeout(Some(limit));
+        // The loop ends by itself when this end is closed, also because the wait was cancelled.
+        let _other_end = if looks == Looks::Endless {
+            let (reader, writer) = pipe().map_err(|error| {
+                MachineError::new(self.name(), &*condition.what, "no pipe could be made").source(error)
+            })?;
+            command.stdin = Some(reader.into());
+            Some(writer)
+        } else {
+            None
+        };
+        let output = boot.run(&condition.what, command).await?;
+        match (output.status, condition.looks) {
+            (0, _) => Ok(Found::Holds(())),
+            (124, Cost::Blocks { limit: whole, holds: true }) if limit == whole => Ok(Found::Holds(())),
+            (124 | NOT_YET, _) => Ok(Found::Instead(condition.otherwise.clone())),
+            (status, _) => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                let message = format!("{}: looking failed with exit code {status}: {}", condition.what, said.trim());
+                Err(self.refused(message))
+            }
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The console: its text, and waiting for some.
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use regex_automata::Input;
+use regex_automata::hybrid::LazyStateID;
+use regex_automata::hybrid::dfa::{Cache, DFA};
+use regex_automata::nfa::thompson;
+use regex_automata::util::syntax;
+
+use super::Machine;
+use crate::console::Console;
+use crate::error::Error;
+use crate::wait::Wait;
+
+impl Machine {
+    /// The console of the current boot, or of the last one.
+    pub fn console(&self) -> Console {
+        self.power().console.clone()
+    }
+
+    /// All console lines of the current boot, or of the last one, joined by newlines.
+    pub fn console_log(&self) -> String {
+        self.console().since(0).join("\n")
+    }
+
+    /// Waits until the console's text matches `pattern`, a regular expression in the syntax of the crate `regex`.
+    ///
+    /// The text is all lines of this boot that no earlier call has used up, joined by newlines, so a match may span lines. It is looked at
+    /// after each line as if it ended there, and the lines up to the match are used up. In a pattern with `\b`, letters are those of ASCII.
+    /// Starts a machine that never ran, but does not wait for its boot. A match wins over the machine's end.
+    pub async fn wait_for_console_text(&self, pattern: &str, timeout: Option<Duration>) -> Result<(), Error> {
+        let mut search = Search::new(pattern).map_err(|why| self.cannot("wait_for_console_text", &why))?;
+        let what = format!("waiting for {pattern} to appear on console");
+        let what = &*what;
+        let step = self.step(what, |machine| async move {
+            let boot = machine.latest().await?;
+            let (console, used) = machine.unused();
+            let wait = Wait::new(machine.name(), what, timeout.unwrap_or(Duration::MAX));
+            let over = async {
+                match &boot {
+                    Some(boot) => boot.death(what, &boot.ended().await).into(),
+                    None => machine.cannot(what, "it is not running any more, and its console never said that"),
+                }
+            };
+            let late = async { tokio::time::sleep(wait.remaining()).await };
+            let mut changes = console.watch();
+            let (mut over, mut late) = (std::pin::pin!(over), std::pin::pin!(late));
+            let mut found = search.advance(&console, &used);
+            while !found {
+                let error = tokio::select! {
+                    biased;
+                    Ok(()) = changes.changed() => None,
+                    error = &mut over => Some(error),
+                    () = &mut late => Some(wait.timed_out(&console.last(1).concat())),
+                };
+                found = search.advance(&console, &used);
+                if let (false, Some(error)) = (found, error) {
+                    return Err(error);
+                }
+            }
+            Ok(())
+        });
+        step.await
+    }
+
+    /// The console and the number of its lines that are used up.
+    fn unused(&self) -> (Console, Arc<AtomicUsize>) {
+        let power = self.power();
+        (power.console.clone(), power.used.clone())
+    }
+}
+
+/// A search that is fed line by line and looks at each byte once, so that its cost is linear in the text.
+struct Search {
+    dfa: DFA,
+    cache: Cache,
+    /// After the lines before `next`; none before the first.
+    state: Option<LazyStateID>,
+    /// The number of the next line; none before the first search.
+    next: Option<usize>,
+}
+
+impl Search {
+    fn new(pattern: &str) -> Result<Self, String> {
+        // An automaton cannot tell the word boundaries of Unicode, but those of ASCII, and then only without Unicode classes.
+        let dfa = automaton(pattern, true).or_else(|why| automaton(pattern, false).map_err(|_| why))?;
+        let cache = dfa.create_cache();
+        Ok(Self { dfa, cache, state: None, next: None })
+    }
+
+    /// Searches the lines that are new. If there is a match, the lines up to it are used up.
+    fn advance(&mut self, console: &Console, used: &AtomicUsize) -> bool {
+        let mut next = *self.next.get_or_insert_with(|| used.load(Ordering::Relaxed));
+        for line in console.since(next) {
+            next += 1;
+            if self.feed(&line) {
+                used.fetch_max(next, Ordering::Relaxed);
+                return true;
+            }
+        }
+        self.next = Some(next);
+        false
+    }
+
+    /// Whether the text matches with this line added.
+    fn feed(&mut self, line: &str) -> bool {
+        const UNLIMITED: &str = "a cache without a limit of clearings never gives up";
+        let (dfa, cache) = (&self.dfa, &mut self.cache);
+        let (mut state, newline) = match self.state {
+            Some(state) => (state, &b"\n"[..]),
+            None => (dfa.start_state_forward(cache, &Input::new("")).expect("no quit bytes are set"), &b""[..]),
+        };
+        for &byte in newline.iter().chain(line.as_bytes()) {
+            state = dfa.next_state(cache, state, byte).expect(UNLIMITED);
+            if state.is_match() {
+                return true;
+            }
+        }
+        self.state = Some(state);
+        dfa.next_eoi_state(cache, state).expect(UNLIMITED).is_match()
+    }
+}
+
+fn automaton(pattern: &str, unicode: bool) -> Result<DFA, String> {
+    let automaton = DFA::builder()
+        .configure(DFA::config().skip_cache_capacity_check(true))
+        .syntax(syntax::Config::new().unicode(unicode).utf8(unicode))
+        .thompson(thompson::Config::new().utf8(unicode))
+        .build(pattern);
+    automaton.map_err(|error| {
+        let mut why = format!("`{pattern}` is no regular expression: {error}");
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            why.push_str(": ");
+            why.push_str(&error.to_string());
+            cause = error.source();
+        }
+        why
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Recorder;
+
+    fn console(lines: &[&str]) -> Console {
+        let console = Console::new(Recorder::new(Vec::new()));
+        for line in lines {
+            console.push(*line);
+        }
+        console
+    }
+
+    /// How many lines a search for `pattern` uses up.
+    fn used(pattern: &str, lines: &[&str]) -> Option<usize> {
+        let used = AtomicUsize::new(0);
+        Search::new(pattern).unwrap().advance(&console(lines), &used).then(|| used.into_inner())
+    }
+
+    #[test]
+    fn matches_within_and_across_lines() {
+        let lines = ["one", "two", "", "three"];
+        assert_eq!(used("two", &lines), Some(2));
+        assert_eq!(used("tw", &lines), Some(2));
+        assert_eq!(used("onetwo", &lines), None);
+        assert_eq!(used("one\ntwo", &lines), Some(2));
+        assert_eq!(used("o\n\nt", &lines), Some(4));
+        assert_eq!(used("(?s)one.*three", &lines), Some(4));
+        assert_eq!(used("one.*three", &lines), None);
+        assert_eq!(used("two$", &lines), Some(2));
+        assert_eq!(used("^two", &lines), None);
+        assert_eq!(used("(?m)^two$", &lines), Some(2));
+        assert_eq!(used("(?i)TH?REE", &lines), Some(4));
+        assert_eq!(used(r"\bthree\b", &lines), Some(4));
+        assert_eq!(used(r"\bhree", &lines), None);
+        assert_eq!(used("grüß", &["Grüße", "grüße"]), Some(2));
+        assert_eq!(used(r"\w{5}e\b", &["grüße", "grusse"]), Some(2));
+        assert_eq!(used("", &[]), None);
+        assert_eq!(used("", &["x"]), Some(1));
+    }
+
+    #[test]
+    fn a_search_goes_on_where_it_was() {
+        let console = console(&["boot", "login: a"]);
+        let used = AtomicUsize::new(0);
+        let mut search = Search::new("login: b").unwrap();
+        assert!(!search.advance(&console, &used));
+        console.push("login: b");
+        assert!(search.advance(&console, &used));
+        assert_eq!(used.load(Ordering::Relaxed), 3);
+        assert!(!Search::new("login").unwrap().advance(&console, &used));
+    }
+
+    #[test]
+    fn bad_patterns_are_told() {
+        let error = Search::new("(open").err().unwrap();
+        assert!(error.starts_with("`(open` is no regular expression: ") && error.contains("unclosed group"), "{error}");
+        let error = Search::new(r"\b[é]").err().unwrap();
+        assert!(error.contains("word boundar"), "{error}");
+    }
+
+    #[test]
+    fn fifty_thousand_lines_one_at_a_time() {
+        let console = console(&[]);
+        let used = AtomicUsize::new(0);
+        let mut search = Search::new(r"(?s)start.*reached target \d+").unwrap();
+        console.push("start");
+        for number in 0..50_000 {
+            console.push(format!("[{number:>10}] unit number {number} did something that nobody cares about"));
+            assert!(!search.advance(&console, &used));
+        }
+        console.push("reached target 9");
+        assert!(search.advance(&console, &used));
+    }
+}

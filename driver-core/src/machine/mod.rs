@@ -1,0 +1,160 @@
+//! A machine of a test: the handle with the verbs that scripts use.
+//!
+//! A [`Machine`] is made once for each machine of a test and outlives its boots: it can be shut down, crash and be started again. Every verb
+//! that needs a running machine starts it. Each verb may be cancelled by dropping its future; the machine stays usable.
+//!
+//! Verbs fail with [`Error::Refused`] when the test asked for something that is not so (a command failed, a wait's time was up, a stopped
+//! machine should crash), and with [`Error::Machine`] when the machine or its channel broke.
+
+mod archive;
+mod boot;
+mod command;
+mod condition;
+mod console;
+mod files;
+mod power;
+mod shell;
+mod sockets;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::console::Console;
+use crate::error::{Error, MachineError};
+use crate::event::{Recorder, SpanId};
+use crate::guest::Guest;
+use crate::spec::MachineSpec;
+use power::Power;
+
+/// What the host grants a guest beyond a deadline that the guest itself should have kept.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Upstream's deadline for verbs that are not told one.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+/// Starts one particular machine: its backend with all that a start needs.
+#[async_trait]
+pub trait Launch: Send + Sync {
+    /// Starts the machine and returns as soon as it is launched, as [`Backend::start`](crate::backend::Backend::start) does.
+    async fn launch(&self, console: Console) -> Result<Arc<dyn Guest>, MachineError>;
+}
+
+/// What a machine is told by its run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The run's output directory, into which files are copied.
+    pub output: PathBuf,
+    /// How long a boot may take. The backend enforces it; the machine does so too, a little later.
+    pub boot_timeout: Duration,
+    /// How long powering off may take.
+    pub stop_timeout: Duration,
+}
+
+impl Options {
+    /// Options with five minutes each to boot and to power off.
+    pub fn new(output: impl Into<PathBuf>) -> Self {
+        Self { output: output.into(), boot_timeout: Duration::from_secs(300), stop_timeout: Duration::from_secs(300) }
+    }
+}
+
+/// A machine of a test. Clones are the same machine.
+///
+/// Dropping the last clone kills the machine without waiting for it.
+#[derive(Clone)]
+pub struct Machine {
+    shared: Arc<Shared>,
+    recorder: Recorder,
+}
+
+struct Shared {
+    spec: MachineSpec,
+    launch: Arc<dyn Launch>,
+    /// The machine's recorder, outside of any span.
+    recorder: Recorder,
+    options: Options,
+    power: Mutex<Power>,
+}
+
+impl Machine {
+    /// A machine that is not running yet.
+    #[expect(clippy::needless_pass_by_value, reason = "the handle takes the recorder over")]
+    pub fn new(spec: MachineSpec, launch: Arc<dyn Launch>, recorder: Recorder, options: Options) -> Self {
+        let recorder = recorder.machine(&spec.name);
+        let base = recorder.within(None);
+        let power = Mutex::new(Power::new(Console::new(base.clone())));
+        Self { shared: Arc::new(Shared { spec, launch, recorder: base, options, power }), recorder }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.shared.spec.name
+    }
+
+    /// What the test asked for.
+    pub fn spec(&self) -> &MachineSpec {
+        &self.shared.spec
+    }
+
+    /// Where this handle's verbs are recorded.
+    pub fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// The same machine, its verbs recorded inside `span`.
+    #[must_use]
+    pub fn within(&self, span: Option<SpanId>) -> Self {
+        Self { shared: self.shared.clone(), recorder: self.recorder.within(span) }
+    }
+
+    /// Does `work` in a span of its own.
+    async fn step<T, F>(&self, title: impl Into<String>, work: impl FnOnce(Self) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let span = self.recorder.span(title, false);
+        let result = work(self.within(Some(span.id()))).await;
+        span.finish(result.as_ref().err().map(ToString::to_string));
+        result
+    }
+
+    /// The test asked for something that is not so.
+    fn refused(&self, message: impl Into<String>) -> Error {
+        Error::Refused { machine: self.name().into(), message: message.into() }
+    }
+
+    /// The test asked for something that this machine, as it is, cannot do.
+    fn cannot(&self, verb: &str, why: &str) -> Error {
+        self.refused(format!("machine {}: {verb}: {why}", self.name()))
+    }
+
+    /// What kind of machine upstream's messages call it.
+    fn kind(&self) -> &str {
+        match self.spec().backend.as_str() {
+            "vm" => "VM",
+            kind => kind,
+        }
+    }
+
+    fn power(&self) -> MutexGuard<'_, Power> {
+        self.shared.power()
+    }
+}
+
+impl Shared {
+    fn power(&self) -> MutexGuard<'_, Power> {
+        self.power.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Machine").field("name", &self.name()).finish_non_exhaustive()
+    }
+}

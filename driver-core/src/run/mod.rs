@@ -1,0 +1,244 @@
+//! A run: plan, act, undo.
+//!
+//! [`check`] looks at a whole test and changes nothing. [`Run::start`] makes what all machines share: a private directory, pid and mount
+//! namespaces, cgroups, LANs, and the keeper that removes it all. Machines start when the test says so. [`Run::finish`] undoes everything; a
+//! run that is dropped, or whose process is killed, is undone by the keeper just the same.
+
+pub mod cgroup;
+mod directory;
+mod keeper;
+mod launcher;
+mod namespaces;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use netbridge::{InterfaceName, Namespace, Segment};
+
+use crate::backend::Backend;
+use crate::error::{Error, MachineError};
+use crate::event::Recorder;
+use crate::machine::{Machine, Options};
+use crate::network::{self, NetworkPlan};
+use crate::spec::{MachineSpec, Problem, TestSpec, VlanId, nearest};
+
+use cgroup::Cgroups;
+use directory::RunDirectory;
+use keeper::{Keeper, Leftovers};
+use launcher::Launcher;
+use namespaces::Namespaces;
+
+pub use directory::IDS;
+pub use namespaces::within;
+
+/// What is wrong with a test on this host, all of it, before anything starts. Changes nothing.
+pub fn check(spec: &TestSpec, backends: &[Arc<dyn Backend>]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut asked: Vec<String> = Vec::new();
+    for machine in &spec.machines {
+        match backend_of(machine, backends) {
+            Err(problem) => problems.push(problem),
+            Ok(backend) => {
+                if !asked.iter().any(|name| name == backend.name()) {
+                    asked.push(backend.name().into());
+                    problems.extend(backend.preflight());
+                }
+                problems.extend(backend.check(machine));
+            }
+        }
+    }
+    problems
+}
+
+fn backend_of(machine: &MachineSpec, backends: &[Arc<dyn Backend>]) -> Result<Arc<dyn Backend>, Problem> {
+    if let Some(backend) = backends.iter().find(|backend| backend.name() == machine.backend) {
+        return Ok(backend.clone());
+    }
+    let names: Vec<&str> = backends.iter().map(|backend| backend.name()).collect();
+    let cure = match nearest(&machine.backend, names.iter().copied()) {
+        Some(name) => format!("did you mean \"{name}\"?"),
+        None => format!("known are: {}", names.join(", ")),
+    };
+    let subject = format!("machine `{}`: key `backend`", machine.name);
+    Err(Problem::user(subject, format!("there is no backend \"{}\"", machine.backend), cure))
+}
+
+/// What machines are made of, besides their spec.
+struct Parts<'a> {
+    backends: &'a [Arc<dyn Backend>],
+    plan: &'a NetworkPlan,
+    segments: &'a BTreeMap<VlanId, Arc<Segment>>,
+    cgroups: &'a Cgroups,
+    recorder: &'a Recorder,
+    output: &'a Path,
+}
+
+/// A run that goes on. Dropping it ends it and returns once nothing of it is left; [`finish`](Run::finish) does not block the thread.
+pub struct Run {
+    // Dropped from top to bottom: machines before what they live in.
+    machines: Vec<Machine>,
+    network: Option<Arc<Namespace>>,
+    keeper: Option<Keeper>,
+    namespaces: Namespaces,
+    directory: RunDirectory,
+}
+
+impl Run {
+    /// Makes what the machines of `spec` share, and starts none of them. Files that the test copies out go below `output`.
+    ///
+    /// Fails with all problems that [`check`] finds.
+    pub async fn start(
+        spec: &TestSpec,
+        backends: &[Arc<dyn Backend>],
+        recorder: Recorder,
+        output: &Path,
+    ) -> Result<Self, Error> {
+        let problems = check(spec, backends);
+        if !problems.is_empty() {
+            return Err(Error::Problems(problems));
+        }
+        let plan = network::plan(&spec.machines).map_err(|error| broken("plan the network", error))?;
+        let base = directory::base();
+        directory::sweep(&base);
+        let directory = RunDirectory::create(&base).map_err(|error| broken("make the run's directory", error))?;
+        let cgroups = if spec.machines.is_empty() {
+            Cgroups::default()
+        } else {
+            Cgroups::plan(directory.name()).map_err(|error| broken("find this process's cgroups", error))?
+        };
+        let noted = directory.note_cgroups(cgroups.roots());
+        noted.map_err(|error| broken("write to the run's directory", error))?;
+        let namespaces = Namespaces::create(directory.state());
+        let namespaces = namespaces.await.map_err(|error| broken("make the run's namespaces", error))?;
+        let leftovers = Leftovers { cgroups: cgroups.roots().to_vec(), directory: directory.path().to_owned() };
+        let keeper = Keeper::start(namespaces.handle().as_fd(), leftovers);
+        let keeper = keeper.map_err(|error| broken("start the run's keeper", error))?;
+        // From here on whatever fails is undone by the keeper.
+        let mut run = Self { machines: Vec::new(), network: None, keeper: Some(keeper), namespaces, directory };
+        let segments = run.segments(&plan).await?;
+        let parts = Parts { backends, plan: &plan, segments: &segments, cgroups: &cgroups, recorder: &recorder, output };
+        run.machines = run.make_machines(spec, &parts)?;
+        Ok(run)
+    }
+
+    /// The run's name: unique on this host.
+    pub fn name(&self) -> &str {
+        self.directory.name()
+    }
+
+    /// The machines, sorted by name.
+    pub fn machines(&self) -> &[Machine] {
+        &self.machines
+    }
+
+    /// The machine with this name.
+    pub fn machine(&self, name: &str) -> Option<&Machine> {
+        self.machines.iter().find(|machine| machine.name() == name)
+    }
+
+    /// A private directory (mode 0700) for the run's sockets; removed with the run.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A pidfd of the run's init, for [`within`]: processes started there end with the run.
+    pub fn init(&self) -> &Arc<std::os::fd::OwnedFd> {
+        self.namespaces.handle()
+    }
+
+    /// Starts all machines at the same time. Fails with every failure, after all have either started or failed.
+    pub async fn start_all(&self) -> Result<(), Error> {
+        start_all(&self.machines).await
+    }
+
+    /// Ends all machines as a power cut would, and removes everything that the run made but its output. Returns what could not be undone.
+    pub async fn finish(mut self) -> Vec<io::Error> {
+        let mut failures = Vec::new();
+        self.machines.clear();
+        self.network = None;
+        if let Some(keeper) = self.keeper.take() {
+            failures.extend(keeper.clean_up().await.err());
+        }
+        failures.extend(self.namespaces.end().await.err());
+        failures
+    }
+
+    async fn segments(&mut self, plan: &NetworkPlan) -> Result<BTreeMap<VlanId, Arc<Segment>>, Error> {
+        let mut segments = BTreeMap::new();
+        if plan.vlans().is_empty() {
+            return Ok(segments);
+        }
+        let namespace = Namespace::new().await.map_err(|error| broken("make the run's network namespace", error))?;
+        let namespace = Arc::new(namespace);
+        self.network = Some(namespace.clone());
+        for vlan in plan.vlans() {
+            let name = InterfaceName::new(&format!("br{vlan}")).map_err(|error| broken("name a bridge", error))?;
+            let segment = Segment::bridge(namespace.clone(), name).await;
+            let segment = segment.map_err(|error| broken(&format!("make VLAN {vlan}"), error))?;
+            segments.insert(vlan, Arc::new(segment));
+        }
+        Ok(segments)
+    }
+
+    fn make_machines(&self, spec: &TestSpec, parts: &Parts<'_>) -> Result<Vec<Machine>, Error> {
+        let ids = if may_hand_out_ids() { self.directory.claim_ids(spec.machines.len()) } else { Ok(Vec::new()) };
+        let ids = ids.map_err(|error| broken("claim user ids for the machines", error))?;
+        let options = Options { boot_timeout: spec.boot_timeout, ..Options::new(parts.output) };
+        let mut machines = Vec::with_capacity(spec.machines.len());
+        for (number, machine) in spec.machines.iter().enumerate() {
+            let backend = backend_of(machine, parts.backends).map_err(|problem| Error::Problems(vec![problem]))?;
+            let request = crate::backend::StartRequest {
+                run: self.name().into(),
+                machine: machine.clone(),
+                hosts: parts.plan.hosts(&machine.name),
+                attachments: parts.plan.attachments(&machine.name).to_vec(),
+                state: self.directory.state().join(&machine.name),
+                cgroups: parts.cgroups.roots().to_vec(),
+                first_id: ids.get(number).copied(),
+                boot_timeout: spec.boot_timeout,
+                machined: spec.machined,
+            };
+            let segments = parts.segments.iter().filter(|(vlan, _)| machine.vlans.contains(vlan));
+            let segments = segments.map(|(vlan, segment)| (*vlan, segment.clone())).collect();
+            let launcher = Launcher::new(backend, request, self.namespaces.handle().clone(), segments);
+            machines.push(Machine::new(machine.clone(), Arc::new(launcher), parts.recorder.clone(), options.clone()));
+        }
+        Ok(machines)
+    }
+}
+
+/// Starts these machines at the same time. Fails with every failure, after all have either started or failed.
+pub async fn start_all(machines: &[Machine]) -> Result<(), Error> {
+    let results = join_all(machines.iter().map(Machine::start)).await;
+    let failed: Vec<(&Machine, Error)> =
+        machines.iter().zip(results).filter_map(|(machine, result)| Some((machine, result.err()?))).collect();
+    match failed.len() {
+        0 => Ok(()),
+        1 => Err(failed.into_iter().next().expect("there is one").1),
+        _ => {
+            let names: Vec<&str> = failed.iter().map(|(machine, _)| machine.name()).collect();
+            let causes: Vec<String> = failed.iter().map(|(machine, error)| format!("{}: {error}", machine.name())).collect();
+            let text = format!("Failed to start the following machines:\n{}", causes.join("\n"));
+            Err(MachineError::new(names.join(", "), "start", text).into())
+        }
+    }
+}
+
+/// Whether this process may give machines user ids of their own: it must be root over them all.
+fn may_hand_out_ids() -> bool {
+    rustix::process::geteuid().is_root() && in_initial_user_namespace()
+}
+
+/// Whether this process is in the initial user namespace, which maps every id to itself (user_namespaces(7)).
+pub fn in_initial_user_namespace() -> bool {
+    std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]))
+}
+
+fn broken(operation: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::Run { operation: format!("could not {operation}"), source: source.into() }
+}
+

@@ -1,0 +1,9 @@
+//! Real segments in fresh network namespaces. They need root, or unprivileged user namespaces.
+
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "all of this is test code, and a skip has to be seen")]
+
+#[macro_use]
+mod harness;
+mod lifecycle;
+mod namespace;
+mod traffic;
