@@ -174,25 +174,26 @@ fn interface(attachment: &Attachment) -> io::Result<Interface> {
 /// The bridge's side of an interface is named after its MAC address, which is unique on a run's segments.
 fn near_name(attachment: &Attachment) -> io::Result<InterfaceName> {
     let [.., vlan, node] = attachment.mac;
-    InterfaceName::new(&format!("v{vlan}n{node}")).map_err(io::Error::other)
+    InterfaceName::new(format!("v{vlan}n{node}")).map_err(io::Error::other)
 }
 
 /// Copies the mounts that the machine's `binds` show.
-fn binds(request: &StartRequest, userns: Option<BorrowedFd<'_>>) -> io::Result<(Vec<(Detached, Kind)>, Vec<Shown>)> {
+fn binds(request: &StartRequest, userns: Option<BorrowedFd<'_>>) -> io::Result<(Vec<launch::Bind>, Vec<Shown>)> {
     let mut mounts = Vec::new();
     let mut shown = Vec::new();
     for (number, bind) in request.machine.binds.iter().enumerate() {
         let copy = Detached::copy(&bind.source)?;
         if let Some(userns) = userns {
             copy.map_ids(userns).map_err(|error| {
-                let text = format!("the file system of {} cannot map ids to the machine's: {error}", bind.source.display());
+                let text =
+                    format!("the file system of {} cannot map ids to the machine's: {error}", bind.source.display());
                 io::Error::new(error.kind(), text)
             })?;
         }
         let readonly = if bind.writable { 0 } else { libc::MOUNT_ATTR_RDONLY };
         copy.restrict(readonly | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOSUID)?;
         let kind = if fs::metadata(&bind.source)?.is_dir() { Kind::Directory } else { Kind::File };
-        mounts.push((copy, kind));
+        mounts.push(launch::Bind { mount: copy, kind });
         shown.push(Shown {
             source: format!("{}/{number}", place::BINDS),
             target: bind.target.display().to_string(),
@@ -207,7 +208,8 @@ fn devices(request: &StartRequest) -> io::Result<(Vec<Device>, Vec<Shown>)> {
     let mut devices = Vec::new();
     let mut shown = Vec::new();
     for (number, path) in request.machine.devices.iter().enumerate() {
-        let meta = fs::metadata(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+        let meta =
+            fs::metadata(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
         if !meta.file_type().is_char_device() && !meta.file_type().is_block_device() {
             return Err(io::Error::other(format!("{} is no device node", path.display())));
         }
@@ -238,7 +240,7 @@ pub(crate) fn enter_leaf(cgroups: &[PathBuf], door: BorrowedFd<'_>) -> io::Resul
     Ok(())
 }
 
-/// Sends a signal by pidfd, real-time signals included (pidfd_send_signal(2)).
+/// Sends a signal by pidfd, real-time signals included (`pidfd_send_signal(2)`).
 pub(crate) fn signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     // SAFETY: a plain system call; a null siginfo asks for the default one.
     let result = unsafe {

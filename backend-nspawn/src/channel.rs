@@ -163,7 +163,10 @@ impl Shared {
         loop {
             let mut ready = self.socket.writable().await?;
             match ready.try_io(|socket| door::send(socket.get_ref().as_fd(), &bytes, fds)) {
-                Ok(result) => return result.map_err(|error| if error.kind() == io::ErrorKind::BrokenPipe { gone() } else { error }),
+                Ok(result) => {
+                    return result
+                        .map_err(|error| if error.kind() == io::ErrorKind::BrokenPipe { gone() } else { error });
+                }
                 Err(_would_block) => {}
             }
         }

@@ -29,11 +29,13 @@ pub(crate) fn root(state: &Path) -> PathBuf {
 
 /// Whether the machine's source can be shown with ids mapped into `userns`. Changes nothing.
 pub(crate) fn can_map_ids(source: &Root, userns: BorrowedFd<'_>) -> bool {
-    match lower(source) {
-        Some(path) => Detached::copy(path).and_then(|copy| copy.map_ids(userns)).is_ok(),
-        // A tar is unpacked inside the namespace.
-        None => true,
-    }
+    let lower = match source {
+        Root::Host => Path::new("/"),
+        Root::Directory(path) => path,
+        // It is unpacked inside the namespace.
+        Root::Tar(_) => return true,
+    };
+    Detached::copy(lower).and_then(|copy| copy.map_ids(userns)).is_ok()
 }
 
 /// Makes the disk, unless an earlier boot has. Runs inside the run's mount namespace; `owner` is the host id of the machine's root user.
@@ -48,25 +50,14 @@ pub(crate) fn prepare(request: &StartRequest, userns: BorrowedFd<'_>, owner: Opt
     let _ = fs::remove_dir_all(state);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(state)?;
     owned_directory(&root(state), owner)?;
-    match lower(&request.machine.root) {
-        Some(source) => overlay(source, state, userns, owner)?,
-        None => {
-            let Root::Tar(path) = &request.machine.root else { unreachable!("only a tar has no lower layer") };
-            unpack(path, &root(state), userns)?;
-        }
+    match &request.machine.root {
+        Root::Tar(path) => unpack(path, &root(state), userns)?,
+        Root::Directory(path) => overlay(path, state, userns, owner)?,
+        Root::Host => overlay(Path::new("/"), state, userns, owner)?,
     }
     let tree = Tree::open(&root(state), owner.unwrap_or(0))?;
     guest_files::write(&tree, request)?;
     fs::write(state.join(COMPLETE), "")
-}
-
-/// The directory that an overlay's lower layer shows.
-fn lower(source: &Root) -> Option<&Path> {
-    match source {
-        Root::Host => Some(Path::new("/")),
-        Root::Directory(path) => Some(path),
-        Root::Tar(_) => None,
-    }
 }
 
 fn overlay(source: &Path, state: &Path, userns: BorrowedFd<'_>, owner: Option<u32>) -> io::Result<()> {

@@ -180,7 +180,9 @@ pub(crate) fn stand(socket: &OwnedFd) -> io::Result<()> {
 fn answer(socket: &OwnedFd, running: &mut HashMap<i32, u32>, request: Request, fds: &[OwnedFd]) -> io::Result<()> {
     match request {
         Request::Join { leader } => match join(leader) {
-            Ok([leader, door]) => send(socket.as_fd(), &Reply::Joined { errno: 0 }.encode(), &[leader.as_fd(), door.as_fd()]),
+            Ok([leader, door]) => {
+                send(socket.as_fd(), &Reply::Joined { errno: 0 }.encode(), &[leader.as_fd(), door.as_fd()])
+            }
             Err(errno) => send(socket.as_fd(), &Reply::Joined { errno: errno as i32 }.encode(), &[]),
         },
         Request::Signal { id, signal } => {
@@ -210,7 +212,8 @@ fn answer(socket: &OwnedFd, running: &mut HashMap<i32, u32>, request: Request, f
 fn join(leader: i32) -> nix::Result<[OwnedFd; 2]> {
     let open = |pid: Option<Pid>| {
         let pid = pid.ok_or(nix::errno::Errno::ESRCH)?;
-        rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(|errno| nix::errno::Errno::from_raw(errno.raw_os_error()))
+        rustix::process::pidfd_open(pid, PidfdFlags::empty())
+            .map_err(|errno| nix::errno::Errno::from_raw(errno.raw_os_error()))
     };
     let leader = open(Pid::from_raw(leader))?;
     let door = open(Some(rustix::process::getpid()))?;
@@ -229,8 +232,7 @@ fn identity() -> Profile {
     let mut identity = Profile::default();
     for (slot, path) in identity.as_chunks_mut::<2>().0.iter_mut().zip([c"/etc/profile", c"/etc/profile.d"]) {
         if let Ok(stat) = rustix::fs::stat(path) {
-            #[expect(clippy::cast_sign_loss, clippy::cast_possible_wrap, reason = "only compared for equality")]
-            let changed = (stat.st_ctime as u64).wrapping_mul(1_000_000_000).wrapping_add(stat.st_ctime_nsec as u64);
+            let changed = stat.st_ctime.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(stat.st_ctime_nsec);
             *slot = [stat.st_ino ^ stat.st_dev.rotate_left(32), changed];
         }
     }
@@ -283,7 +285,10 @@ fn candidates(program: Option<*const libc::c_char>, path: &[u8]) -> Vec<Vec<u8>>
         return vec![program.to_vec()];
     }
     let path = path.strip_suffix(b"\0").unwrap_or(path);
-    path.split(|byte| *byte == b':').filter(|directory| !directory.is_empty()).map(|directory| [directory, b"/", program].concat()).collect()
+    path.split(|byte| *byte == b':')
+        .filter(|directory| !directory.is_empty())
+        .map(|directory| [directory, b"/", program].concat())
+        .collect()
 }
 
 /// Makes `fds` the descriptors 0, 1, 2, ... and closes all others.

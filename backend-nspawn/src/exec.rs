@@ -66,7 +66,7 @@ impl Shell {
             None => Some(captured(&mut fds)?),
         };
         let stderr = captured(&mut fds)?;
-        let argv = bash(command.script, &mut fds)?;
+        let argv = bash(&command.script, &mut fds)?;
         let mut running = self.start(channel, argv, &fds).await?;
         // Our copies of the write ends would keep the pipes open.
         drop(fds);
@@ -102,7 +102,7 @@ async fn read_profile(channel: &Channel) -> io::Result<Vec<Vec<u8>>> {
     let mut fds = vec![File::open("/dev/null")?.into()];
     let stdout = captured(&mut fds)?;
     let stderr = captured(&mut fds)?;
-    let argv = bash(READ.into(), &mut fds)?;
+    let argv = bash(READ, &mut fds)?;
     let borrowed: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
     let started = channel.start(argv, base.clone(), None, &borrowed).await?;
     drop(fds);
@@ -197,13 +197,13 @@ fn captured(fds: &mut Vec<OwnedFd>) -> io::Result<mpsc::Receiver<Vec<u8>>> {
 }
 
 /// The arguments that have bash run a script. A long one is read from descriptor 3.
-fn bash(script: String, fds: &mut Vec<OwnedFd>) -> io::Result<Vec<Vec<u8>>> {
+fn bash(script: &str, fds: &mut Vec<OwnedFd>) -> io::Result<Vec<Vec<u8>>> {
     let words = |words: &[&str]| words.iter().map(|word| word.as_bytes().to_vec()).collect();
     if script.contains('\0') {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a command cannot contain a NUL character"));
     }
     if script.len() <= SCRIPT_MAX {
-        return Ok(words(&["bash", "--norc", "-c", &script]));
+        return Ok(words(&["bash", "--norc", "-c", script]));
     }
     let mut file = File::from(rustix::fs::memfd_create(c"command", rustix::fs::MemfdFlags::CLOEXEC)?);
     file.write_all(script.as_bytes())?;

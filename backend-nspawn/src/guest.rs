@@ -1,5 +1,6 @@
 //! A live container.
 
+use std::fmt::Display;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -204,8 +205,9 @@ impl Shared {
         self.live().leader.clone().ok_or_else(|| self.not_there(operation))
     }
 
-    fn error(&self, operation: &str, cause: impl ToString) -> MachineError {
-        MachineError::new(&self.request.machine.name, operation, cause.to_string()).last_seen(self.console.last(LAST_LINES))
+    fn error(&self, operation: &str, cause: impl Display) -> MachineError {
+        MachineError::new(&self.request.machine.name, operation, cause.to_string())
+            .last_seen(self.console.last(LAST_LINES))
     }
 
     /// The container is gone, or not there yet.
@@ -306,7 +308,8 @@ impl Container {
     /// Sends a signal to the container's pid 1 that systemd understands (systemd(1), "Signals").
     fn tell(&self, operation: &str, number: i32) -> Result<(), MachineError> {
         let leader = self.shared.leader(operation)?;
-        boot::signal(leader.as_fd(), libc::SIGRTMIN() + number).map_err(|error| self.shared.error(operation, &error).source(error))
+        boot::signal(leader.as_fd(), libc::SIGRTMIN() + number)
+            .map_err(|error| self.shared.error(operation, &error).source(error))
     }
 }
 

@@ -60,7 +60,9 @@ fn target(units: &[String]) -> String {
 }
 
 fn hosts(own: &str, entries: &[HostEntry]) -> String {
-    let mut text = format!("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\nff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n");
+    let mut text = String::from(
+        "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\nff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n",
+    );
     if entries.iter().all(|entry| entry.name != own) {
         // As Debian has it: a machine without a network still knows its own name.
         let _ = writeln!(text, "127.0.1.1 {own}");
@@ -103,7 +105,10 @@ fn machine_id() -> io::Result<String> {
     // Version 4, variant 1, as systemd makes them.
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
 }
 
 #[cfg(test)]

@@ -15,9 +15,18 @@ use crate::exec::Shell;
 const ENTRY_MAX: u64 = 1024 * 1024;
 
 /// Waits until there is a journal, then prints its entries for ever. The wait's descriptor never has anything to read.
-const FOLLOW: &str = "exec 2>/dev/null {pause}<> <(:)
-until [ -d /run/log/journal -o -d /var/log/journal ]; do read -rt 0.02 -u $pause; done
-exec journalctl --follow --no-tail --output=json --quiet --all";
+///
+/// It goes to the background at once, so that it becomes a child of the machine's own pid 1: systemd-shutdown(8) waits ten seconds for
+/// processes that are not. Its working directory keeps no file system busy.
+fn script(cursor: Option<&str>) -> String {
+    // Cursors are made of letters, digits, `=` and `;` (journalctl(1), `--show-cursor`); they come from the guest.
+    let after = cursor.map(|cursor| format!(" --after-cursor='{}'", cursor.replace('\'', ""))).unwrap_or_default();
+    format!(
+        "cd /; exec 2>/dev/null {{pause}}<> <(:)
+(until [ -d /run/log/journal -o -d /var/log/journal ]; do read -rt 0.02 -u $pause; done
+exec journalctl --follow --no-tail --output=json --quiet --all{after}) &"
+    )
+}
 
 /// One entry, with the fields of systemd.journal-fields(7) that are recorded.
 #[derive(Deserialize)]
@@ -37,7 +46,12 @@ struct Entry {
 }
 
 /// Follows the journal until the machine is gone, from after `cursor` on; returns the last entry's cursor.
-pub(crate) async fn follow(shell: &Shell, channel: &Channel, recorder: &Recorder, cursor: Option<String>) -> Option<String> {
+pub(crate) async fn follow(
+    shell: &Shell,
+    channel: &Channel,
+    recorder: &Recorder,
+    cursor: Option<String>,
+) -> Option<String> {
     let mut last = cursor;
     // A machine without journalctl, or one that goes away meanwhile, ends the record of its journal and nothing else.
     if let Err(error) = read(shell, channel, recorder, &mut last).await {
@@ -50,12 +64,8 @@ async fn read(shell: &Shell, channel: &Channel, recorder: &Recorder, last: &mut 
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let null = || std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").map(OwnedFd::from);
     let fds = [null()?, write, null()?];
-    let script = match last {
-        Some(cursor) => format!("{FOLLOW} --after-cursor='{}'", cursor.replace('\'', "")),
-        None => FOLLOW.to_owned(),
-    };
-    let argv = ["bash", "--norc", "-c", &script].map(|word| word.as_bytes().to_vec());
-    let _running = shell.start(channel, argv.into(), &fds).await?;
+    let argv = ["bash", "--norc", "-c", &script(last.as_deref())].map(|word| word.as_bytes().to_vec());
+    shell.start(channel, argv.into(), &fds).await?.ended().await?;
     drop(fds);
     let mut reader = BufReader::new(tokio::net::unix::pipe::Receiver::from_owned_fd(read)?);
     let mut line = Vec::new();

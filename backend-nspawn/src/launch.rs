@@ -3,7 +3,7 @@
 //! Two forks: the **shim** waits for systemd-nspawn and hands its exit status to the driver; **nspawn** is pid 1 of a pid namespace of its own,
 //! so that nothing of the container survives it. It enters the machine's cgroups, then leaves the host's files behind: the small root that it
 //! pivots into holds the host's programs, read-only, and the machine, and all of its mounts are locked by the change of user namespace that
-//! follows (mount_namespaces(7), "Restrictions on mount namespaces"). That matters because systemd-nspawn only moves the machine's root over
+//! follows (`mount_namespaces(7)`, "Restrictions on mount namespaces"). That matters because systemd-nspawn only moves the machine's root over
 //! its own: a machine's root user can take that mount away and look at what is below.
 
 use std::convert::Infallible;
@@ -38,7 +38,7 @@ pub(crate) struct Launch {
     /// The machine's cgroup in each hierarchy.
     pub(crate) cgroups: Vec<PathBuf>,
     /// Directories and files shown to the machine, by the number of their place below [`place::BINDS`].
-    pub(crate) binds: Vec<(Detached, Kind)>,
+    pub(crate) binds: Vec<Bind>,
     /// Device nodes shown to the machine, by the number of their place below [`place::DEVICES`].
     pub(crate) devices: Vec<Device>,
     /// The console's write end.
@@ -55,8 +55,15 @@ impl Launch {
         [&self.console, &self.door, &self.gate, &self.namespaces.user, &self.namespaces.net]
             .into_iter()
             .map(AsRawFd::as_raw_fd)
-            .chain(self.binds.iter().map(|(bind, _)| bind.as_raw_fd()))
+            .chain(self.binds.iter().map(|bind| bind.mount.as_raw_fd()))
     }
+}
+
+/// A directory or file shown to the machine.
+#[derive(Debug)]
+pub(crate) struct Bind {
+    pub(crate) mount: Detached,
+    pub(crate) kind: Kind,
 }
 
 /// What a bind's source is.
@@ -101,13 +108,11 @@ pub(crate) fn start(launch: Launch) -> io::Result<Launched> {
     drop((launch, ours));
     let mut said = [0; 4096];
     let (length, mut fds) = door::receive(report.as_fd(), &mut said)?;
-    match fds.pop() {
-        Some(nspawn) => Ok(Launched { shim, nspawn, report }),
-        None => {
-            shim.wait_blocking()?;
-            Err(io::Error::other(String::from_utf8_lossy(&said[..length]).into_owned()))
-        }
+    if let Some(nspawn) = fds.pop() {
+        return Ok(Launched { shim, nspawn, report });
     }
+    shim.wait_blocking()?;
+    Err(io::Error::other(String::from_utf8_lossy(&said[..length]).into_owned()))
 }
 
 /// The shim's life.
@@ -131,7 +136,7 @@ fn shim(launch: Launch, report: &OwnedFd) -> i32 {
     let forked = unsafe {
         Child::fork(&keep, || {
             let Some(launch) = launch.take() else { return 1 };
-            match become_nspawn(launch) {
+            match become_nspawn(&launch) {
                 Ok(never) => match never {},
                 Err(error) => fail(&error),
             }
@@ -154,7 +159,7 @@ fn shim(launch: Launch, report: &OwnedFd) -> i32 {
 }
 
 /// Pid 1 of the container's outer pid namespace: prepares everything, leaves a door behind, and becomes systemd-nspawn.
-fn become_nspawn(launch: Launch) -> io::Result<Infallible> {
+fn become_nspawn(launch: &Launch) -> io::Result<Infallible> {
     // The gate opens when the driver has seen this process; where it stays shut the driver is gone.
     if rustix::io::read(&launch.gate, &mut [0; 1])? == 0 {
         return Err(io::Error::other("the driver ended"));
@@ -165,7 +170,7 @@ fn become_nspawn(launch: Launch) -> io::Result<Infallible> {
     }
     unshare(CloneFlags::CLONE_NEWNS)?;
     let outer = launch.state.join("outer");
-    build_root(&launch, &outer)?;
+    build_root(launch, &outer)?;
     pivot(&outer)?;
     setns(&launch.namespaces.net, CloneFlags::CLONE_NEWNET)?;
     // In the container's own network namespace, so that it shows none of the host's interfaces.
@@ -178,7 +183,7 @@ fn become_nspawn(launch: Launch) -> io::Result<Infallible> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     bind_recursive(Path::new(place::MACHINE), Path::new(place::MACHINE))?;
     leave_door(&launch.door)?;
-    execute(&launch)
+    execute(launch)
 }
 
 /// Builds the small root at `outer`: the host's programs read-only, a few device nodes, the cgroups, and the machine.
@@ -208,13 +213,13 @@ fn build_root(launch: &Launch, outer: &Path) -> io::Result<()> {
     // The socket is the driver's; a machine's root may write to it but not replace it.
     show_file(&launch.state.join("notify"), &outer.join("run/notify"))?;
     bind_recursive(&launch.state.join("root"), &outer.join("machine"))?;
-    for (number, (bind, kind)) in launch.binds.iter().enumerate() {
+    for (number, bind) in launch.binds.iter().enumerate() {
         let target = outer.join("binds").join(number.to_string());
-        match kind {
+        match bind.kind {
             Kind::Directory => make_directory(&target)?,
             Kind::File => drop(fs::File::create(&target)?),
         }
-        bind.attach(&target)?;
+        bind.mount.attach(&target)?;
     }
     for (number, device) in launch.devices.iter().enumerate() {
         make_device(device, &outer.join("devices").join(number.to_string()), launch.owner)?;
@@ -249,7 +254,7 @@ fn make_device(device: &Device, target: &Path, owner: Option<u32>) -> io::Result
         }
         // Inside a sandbox nodes cannot be made; the host's own serves if its permissions allow it.
         Err(nix::errno::Errno::EPERM) => show_file(&device.path, target),
-        Err(errno) => Err(at("make the device node", &device.path, errno.into())),
+        Err(errno) => Err(at("make the device node", &device.path, errno)),
     }
 }
 
@@ -280,7 +285,8 @@ fn leave_door(socket: &OwnedFd) -> io::Result<()> {
 }
 
 fn execute(launch: &Launch) -> io::Result<Infallible> {
-    let strings = |texts: &[String]| texts.iter().map(|text| CString::new(text.as_str())).collect::<Result<Vec<_>, _>>();
+    let strings =
+        |texts: &[String]| texts.iter().map(|text| CString::new(text.as_str())).collect::<Result<Vec<_>, _>>();
     let (argv, env) = (strings(&launch.argv)?, strings(&launch.env)?);
     let program = CString::new(launch.program.as_os_str().as_encoded_bytes())?;
     let null = fs::File::open("/dev/null")?;
@@ -291,8 +297,7 @@ fn execute(launch: &Launch) -> io::Result<Infallible> {
     for fd in [&launch.console, &launch.door, &launch.gate] {
         rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC)?;
     }
-    nix::unistd::execve(&program, &argv, &env)
-        .map_err(|errno| at("execute", &launch.program, errno.into()))
+    nix::unistd::execve(&program, &argv, &env).map_err(|errno| at("execute", &launch.program, errno))
 }
 
 fn make_directory(path: &Path) -> io::Result<()> {
@@ -302,6 +307,7 @@ fn make_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-fn at(operation: &str, path: &Path, error: io::Error) -> io::Error {
+fn at(operation: &str, path: &Path, error: impl Into<io::Error>) -> io::Error {
+    let error = error.into();
     io::Error::new(error.kind(), format!("{operation} {}: {error}", path.display()))
 }

@@ -1,4 +1,4 @@
-//! Mounts by descriptor, with id-mapping (mount_setattr(2)).
+//! Mounts by descriptor, with id-mapping (`mount_setattr(2)`).
 
 use std::ffi::CString;
 use std::io;
@@ -27,7 +27,7 @@ impl Detached {
     /// A private copy of the mount at `source`, without the mounts below it.
     pub(crate) fn copy(source: &Path) -> io::Result<Self> {
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        rustix::mount::open_tree(CWD, source, flags).map(Self).map_err(|errno| at("copy the mount", source, errno.into()))
+        rustix::mount::open_tree(CWD, source, flags).map(Self).map_err(|errno| at("copy the mount", source, errno))
     }
 
     /// Shows the files' owners as they are in a user namespace: host uid 0 as the namespace's root, and so on. File systems that cannot do
@@ -45,7 +45,7 @@ impl Detached {
     /// Attaches the mount at `target`.
     pub(crate) fn attach(&self, target: &Path) -> io::Result<()> {
         rustix::mount::move_mount(self.0.as_fd(), c"", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-            .map_err(|errno| at("mount", target, errno.into()))
+            .map_err(|errno| at("mount", target, errno))
     }
 
     fn set(&self, attributes: &Attributes) -> io::Result<()> {
@@ -71,8 +71,14 @@ impl AsRawFd for Detached {
 }
 
 /// mount(2), with the target in the error.
-pub(crate) fn mount(source: &Path, target: &Path, kind: Option<&str>, flags: MsFlags, data: Option<&str>) -> io::Result<()> {
-    nix::mount::mount(Some(source), target, kind, flags, data).map_err(|errno| at("mount", target, errno.into()))
+pub(crate) fn mount(
+    source: &Path,
+    target: &Path,
+    kind: Option<&str>,
+    flags: MsFlags,
+    data: Option<&str>,
+) -> io::Result<()> {
+    nix::mount::mount(Some(source), target, kind, flags, data).map_err(|errno| at("mount", target, errno))
 }
 
 /// Bind-mounts `source` with all below it.
@@ -98,6 +104,7 @@ pub(crate) fn restrict_recursive(target: &Path, attributes: u64) -> io::Result<(
     if result == 0 { Ok(()) } else { Err(at("restrict the mounts", target, io::Error::last_os_error())) }
 }
 
-fn at(operation: &str, path: &Path, error: io::Error) -> io::Error {
+fn at(operation: &str, path: &Path, error: impl Into<io::Error>) -> io::Error {
+    let error = error.into();
     io::Error::new(error.kind(), format!("{operation} {}: {error}", path.display()))
 }

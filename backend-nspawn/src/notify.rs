@@ -1,4 +1,4 @@
-//! The notify socket of a container (sd_notify(3)): what systemd-nspawn and the container's systemd say of themselves.
+//! The notify socket of a container (`sd_notify(3)`): what systemd-nspawn and the container's systemd say of themselves.
 
 use std::io;
 use std::os::unix::net::UnixDatagram as StdDatagram;

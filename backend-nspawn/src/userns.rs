@@ -1,7 +1,7 @@
 //! The user and network namespaces that one boot of a container lives in.
 //!
 //! Both are made by a short-lived child whose effective uid is the container's own root id on the host: the kernel counts inotify instances
-//! and other per-user limits against the creator of a user namespace (user_namespaces(7), "ucounts"), so each container has a full
+//! and other per-user limits against the creator of a user namespace (`user_namespaces(7)`, "ucounts"), so each container has a full
 //! allowance of its own. The network namespace belongs to the user namespace, so the container's root may configure it.
 
 use std::fs::{self, File};

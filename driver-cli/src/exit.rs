@@ -47,7 +47,7 @@ impl Status {
         problems.into_iter().map(status).max().unwrap_or(Self::Passed)
     }
 
-    /// The outcome that the record of a test with this status names.
+    /// What a list of tests says of one with this status.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Passed => "passed",

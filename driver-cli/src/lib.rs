@@ -9,8 +9,8 @@
 //! }
 //! ```
 //!
-//! [`args`] is the command line. [`check`] finds all that is wrong with tests before anything starts, as a [`report`]. [`run`] takes the tests
-//! one after another, each in a [`session`]: machines, [`script`], record, and the end that a signal or the clock may [`stop`] it with.
+//! `args` is the command line. `check` finds all that is wrong with tests before anything starts, as a `report`. `run` takes the tests one
+//! after another, each in a `session`: machines, [`script`], record, and the end that a signal or the clock may make (`stop`).
 
 mod args;
 mod check;

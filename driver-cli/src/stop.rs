@@ -64,3 +64,46 @@ fn leave(status: Status, recorder: &Recorder) -> ! {
     say("left at once: what the test started is being removed in the background");
     std::process::exit(status.code().into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
+    use driver_core::event::{Event, Sink};
+    use rustix::process::{Signal as Number, getpid, kill_process};
+
+    use super::*;
+
+    /// Hands on the text of messages.
+    struct Messages(Sender<String>);
+
+    impl Sink for Messages {
+        fn event(&mut self, event: &Event) {
+            if let Kind::Message { text, .. } = &event.kind {
+                self.0.send(text.clone()).unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_signal_is_told_and_lets_work_come_to_its_end() {
+        let (sender, messages) = channel();
+        let recorder = Recorder::new(vec![Box::new(Messages(sender))]);
+        let mut stop = Stop::listen().unwrap();
+        assert_eq!(stop.asked(), None);
+        kill_process(getpid(), Number::TERM).unwrap();
+
+        // Ends only once the signal was told, which is while it is awaited.
+        let work = async {
+            loop {
+                match messages.try_recv() {
+                    Ok(message) => return message,
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        };
+        let message = stop.outlast(work, &recorder).await;
+        assert_eq!(message, "terminated: stopping machines, press Ctrl-C again to leave at once");
+        assert_eq!(stop.asked(), Some(Status::Terminated));
+    }
+}

@@ -41,7 +41,7 @@ pub enum Error {
 
 /// A fault of one machine: what was tried, for how long, what was last seen and what to do about it.
 #[derive(Debug, thiserror::Error)]
-#[error("machine {machine}: {operation}{}{}{}", after(.elapsed), fragment(": ", .cause), fragment("; ", .cure))]
+#[error("machine {machine}: {operation}{}{}{}", after(.elapsed.as_ref()), fragment(": ", .cause), fragment("; ", .cure))]
 pub struct MachineError {
     /// The machine's name.
     pub machine: String,
@@ -113,7 +113,7 @@ impl MachineError {
     }
 }
 
-fn after(elapsed: &Option<Duration>) -> String {
+fn after(elapsed: Option<&Duration>) -> String {
     elapsed.map(|time| format!(" (after {:.2} s)", time.as_secs_f64())).unwrap_or_default()
 }
 

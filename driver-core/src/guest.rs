@@ -18,18 +18,22 @@ pub trait Guest: Send + Sync {
     fn channel(&self) -> Channel;
 
     /// Returns once the machine takes commands, at once if it already does. Fails when the machine ends first or its boot deadline passes.
+    /// Any number of callers may wait.
     async fn ready(&self) -> Result<(), MachineError>;
 
     /// Runs a command to its end. Fails only if the channel does: a command that fails is an [`Output`] with its status.
+    ///
+    /// When it returns or is dropped, no copy of the command's descriptors is left on the host.
     async fn run(&self, command: Command) -> Result<Output, MachineError>;
 
-    /// Returns once the machine is gone, with how it ended. Any number of callers may wait.
+    /// Returns once the machine is gone and its console has all lines that it said, with how it ended. Any number of callers may wait.
     async fn exited(&self) -> Exit;
 
     /// Asks the machine to power off and returns once it was asked.
     async fn stop(&self) -> Result<(), MachineError>;
 
-    /// Asks the machine to reboot and returns once it was asked. The machine stays this guest and is not ready until it has booted again.
+    /// Asks the machine to reboot and returns once it was asked. The machine stays this guest and, once this has returned, is not
+    /// ready until it has booted again.
     async fn reboot(&self) -> Result<(), MachineError>;
 
     /// Ends the machine as a power cut would and returns once it is gone.

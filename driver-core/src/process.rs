@@ -9,8 +9,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
-use tokio::io::unix::AsyncFd;
 use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// A forked child. Dropping it kills it.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ pub(super) const JOURNAL: &str = "journal.jsonl";
 
 /// Writes `MACHINE/console.log`, which is the console's lines and nothing else, and `MACHINE/journal.jsonl`, which is the journal's events.
 ///
-/// Console lines are made safe to show (see [`harmless`](super::harmless)), since people `cat` them.
+/// Console lines are made safe to show, since people `cat` them.
 #[derive(Debug)]
 pub struct MachineFiles {
     directory: PathBuf,

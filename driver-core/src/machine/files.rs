@@ -47,9 +47,10 @@ impl Machine {
             source.file_name().or(real.file_name()).and_then(|name| name.to_str()).ok_or_else(no_name)?.to_owned();
         let what = format!("copying {shown} from the host to {target}");
         let step = self.step(what, |machine| async move {
+            let refuse = |why: String| machine.cannot(VERB, &why);
             let boot = machine.connect().await?;
             let resolved = machine.quietly(&boot, &resolve(target, &name), DEFAULT_TIMEOUT).await?;
-            let resolved = machine.checked(VERB, &resolved)?.text();
+            let resolved = checked(&resolved).map_err(refuse)?.text();
             let (parent, name) = resolved.rsplit_once('/').unwrap_or((".", &resolved));
 
             let (reader, writer) = pipe().map_err(|error| machine.broken(VERB, error))?;
@@ -70,7 +71,7 @@ impl Machine {
                 Err(error) => return Err(machine.cannot(VERB, &error.to_string())),
                 Ok(()) => {}
             }
-            machine.checked(VERB, &output).map(drop)
+            checked(&output).map(drop).map_err(refuse)
         });
         step.await
     }
@@ -91,9 +92,10 @@ impl Machine {
         let path = target_dir.join(name);
         let what = format!("copying {source} from the machine");
         let step = self.step(what, |machine| async move {
+            let refuse = |why: String| machine.cannot(VERB, &why);
             let boot = machine.connect().await?;
             let kind = machine.quietly(&boot, &classify(source), DEFAULT_TIMEOUT).await?;
-            let directory = match &*machine.checked(VERB, &kind)?.text() {
+            let directory = match &*checked(&kind).map_err(refuse)?.text() {
                 "directory" => true,
                 "file" => false,
                 _ => return Err(machine.cannot(VERB, &format!("'{source}' does not exist in the machine"))),
@@ -128,7 +130,7 @@ impl Machine {
                 machine.show(&output);
                 return Ok(());
             }
-            machine.checked(VERB, &output).map(drop)
+            checked(&output).map(drop).map_err(refuse)
         });
         step.await
     }
@@ -164,19 +166,18 @@ impl Machine {
         }
     }
 
-    /// A command of the machine's own business that must succeed.
-    fn checked<'a>(&self, verb: &str, output: &'a Output) -> Result<&'a Output, Error> {
-        if output.status == 0 {
-            return Ok(output);
-        }
-        let said = String::from_utf8_lossy(&output.stderr);
-        let why = format!("in the guest: {} (exit code {})", said.trim(), output.status);
-        Err(self.cannot(verb, &why))
-    }
-
     fn broken(&self, verb: &str, error: io::Error) -> MachineError {
         MachineError::new(self.name(), verb, error.to_string()).source(error)
     }
+}
+
+/// The output of a command that succeeded, or what one that failed has said.
+fn checked(output: &Output) -> Result<&Output, String> {
+    if output.status == 0 {
+        return Ok(output);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("in the guest: {} (exit code {})", said.trim(), output.status))
 }
 
 /// A script that tells where something called `name` goes when it is copied to `target`, by the rule of cp(1), and makes what is above it.

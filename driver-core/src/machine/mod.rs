@@ -15,6 +15,7 @@ mod files;
 mod power;
 mod shell;
 mod sockets;
+mod start;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -31,7 +32,7 @@ use crate::error::{Error, MachineError};
 use crate::event::{Recorder, SpanId};
 use crate::guest::Guest;
 use crate::spec::MachineSpec;
-use power::Power;
+use start::Power;
 
 /// What the host grants a guest beyond a deadline that the guest itself should have kept.
 const GRACE: Duration = Duration::from_secs(10);
@@ -138,7 +139,8 @@ impl Machine {
     fn kind(&self) -> &str {
         match self.spec().backend.as_str() {
             "vm" => "VM",
-            kind => kind,
+            "container" => "container",
+            _ => "machine",
         }
     }
 

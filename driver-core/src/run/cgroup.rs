@@ -143,8 +143,12 @@ mod tests {
     #[test]
     fn hybrid_hierarchies_are_all_found() {
         let own = "9:name=systemd:/a/b\n4:memory:/\n1:cpu,cpuacct:/x\n0::/a/b\n";
-        let expected =
-            ["/sys/fs/cgroup/systemd/a/b", "/sys/fs/cgroup/memory/", "/sys/fs/cgroup/cpu,cpuacct/x", "/sys/fs/cgroup/unified/a/b"];
+        let expected = [
+            "/sys/fs/cgroup/systemd/a/b",
+            "/sys/fs/cgroup/memory/",
+            "/sys/fs/cgroup/cpu,cpuacct/x",
+            "/sys/fs/cgroup/unified/a/b",
+        ];
         assert_eq!(found(own, HYBRID), expected);
     }
 

@@ -79,8 +79,8 @@ impl RunDirectory {
 
     /// Notes cgroups, for the sweep of a later run.
     pub(super) fn note_cgroups(&self, cgroups: &[PathBuf]) -> io::Result<()> {
-        let lines: String = cgroups.iter().map(|path| format!("{}\n", path.display())).collect();
-        fs::write(self.path.join("cgroups"), lines)
+        let mut file = File::create(self.path.join("cgroups"))?;
+        cgroups.iter().try_for_each(|path| writeln!(file, "{}", path.display()))
     }
 
     /// Claims a block of [`IDS`] host ids for each of `count` machines that no other run of this host has; returns the first id of each.

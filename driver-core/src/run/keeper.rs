@@ -37,12 +37,12 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Forks the keeper of a run whose init is `init`.
-    pub(super) fn start(init: BorrowedFd<'_>, leftovers: Leftovers) -> io::Result<Self> {
+    pub(super) fn start(init: BorrowedFd<'_>, leftovers: &Leftovers) -> io::Result<Self> {
         let driver = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
         let (ear, word) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let keep = [driver.as_raw_fd(), ear.as_raw_fd(), init.as_raw_fd()];
         // SAFETY: `keep_watch` allocates and makes system calls, no more.
-        let child = unsafe { Child::fork(&keep, || keep_watch(driver.as_fd(), ear.as_fd(), init, &leftovers))? };
+        let child = unsafe { Child::fork(&keep, || keep_watch(driver.as_fd(), ear.as_fd(), init, leftovers))? };
         Ok(Self { child: Some(child), word })
     }
 

@@ -115,12 +115,13 @@ impl Run {
         let namespaces = Namespaces::create(directory.state());
         let namespaces = namespaces.await.map_err(|error| broken("make the run's namespaces", error))?;
         let leftovers = Leftovers { cgroups: cgroups.roots().to_vec(), directory: directory.path().to_owned() };
-        let keeper = Keeper::start(namespaces.handle().as_fd(), leftovers);
+        let keeper = Keeper::start(namespaces.handle().as_fd(), &leftovers);
         let keeper = keeper.map_err(|error| broken("start the run's keeper", error))?;
         // From here on whatever fails is undone by the keeper.
         let mut run = Self { machines: Vec::new(), network: None, keeper: Some(keeper), namespaces, directory };
         let segments = run.segments(&plan).await?;
-        let parts = Parts { backends, plan: &plan, segments: &segments, cgroups: &cgroups, recorder: &recorder, output };
+        let parts =
+            Parts { backends, plan: &plan, segments: &segments, cgroups: &cgroups, recorder: &recorder, output };
         run.machines = run.make_machines(spec, &parts)?;
         Ok(run)
     }
@@ -176,7 +177,7 @@ impl Run {
         let namespace = Arc::new(namespace);
         self.network = Some(namespace.clone());
         for vlan in plan.vlans() {
-            let name = InterfaceName::new(&format!("br{vlan}")).map_err(|error| broken("name a bridge", error))?;
+            let name = InterfaceName::new(format!("br{vlan}")).map_err(|error| broken("name a bridge", error))?;
             let segment = Segment::bridge(namespace.clone(), name).await;
             let segment = segment.map_err(|error| broken(&format!("make VLAN {vlan}"), error))?;
             segments.insert(vlan, Arc::new(segment));
@@ -221,7 +222,8 @@ pub async fn start_all(machines: &[Machine]) -> Result<(), Error> {
         1 => Err(failed.into_iter().next().expect("there is one").1),
         _ => {
             let names: Vec<&str> = failed.iter().map(|(machine, _)| machine.name()).collect();
-            let causes: Vec<String> = failed.iter().map(|(machine, error)| format!("{}: {error}", machine.name())).collect();
+            let causes: Vec<String> =
+                failed.iter().map(|(machine, error)| format!("{}: {error}", machine.name())).collect();
             let text = format!("Failed to start the following machines:\n{}", causes.join("\n"));
             Err(MachineError::new(names.join(", "), "start", text).into())
         }
@@ -233,7 +235,7 @@ fn may_hand_out_ids() -> bool {
     rustix::process::geteuid().is_root() && in_initial_user_namespace()
 }
 
-/// Whether this process is in the initial user namespace, which maps every id to itself (user_namespaces(7)).
+/// Whether this process is in the initial user namespace, which maps every id to itself (`user_namespaces(7)`).
 pub fn in_initial_user_namespace() -> bool {
     std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]))
 }
@@ -241,4 +243,3 @@ pub fn in_initial_user_namespace() -> bool {
 fn broken(operation: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::Run { operation: format!("could not {operation}"), source: source.into() }
 }
-

@@ -2,7 +2,7 @@
 //!
 //! A thread unshares both (`unshare(2)`) and forks the init, which becomes pid 1 of the new pid namespace. The init does nothing but wait on a
 //! pidfd of the driver. When the driver is gone, by whatever means, the init exits and the kernel kills every process of the namespace with
-//! it (pid_namespaces(7)); the last one takes the mounts along.
+//! it (`pid_namespaces(7)`); the last one takes the mounts along.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -82,9 +82,8 @@ fn unshare_and_fork(state: &Path) -> io::Result<Child> {
     mount(None, Path::new("/"), None, MsFlags::MS_REC | MsFlags::MS_SLAVE, None)?;
     mount(Some("tmpfs"), state, Some("tmpfs"), MsFlags::MS_NOSUID, Some("mode=0700"))?;
     // SAFETY: `init` only makes system calls.
-    let child = unsafe {
-        Child::fork(&[driver.as_raw_fd(), report.as_raw_fd()], || init(driver.as_fd(), report.as_fd()))?
-    };
+    let child =
+        unsafe { Child::fork(&[driver.as_raw_fd(), report.as_raw_fd()], || init(driver.as_fd(), report.as_fd()))? };
     drop(report);
     let mut errno = [0; 4];
     match rustix::io::read(&ready, &mut errno)? {
@@ -118,7 +117,13 @@ fn init(driver: BorrowedFd<'_>, report: BorrowedFd<'_>) -> i32 {
     0
 }
 
-fn mount(source: Option<&str>, target: &Path, kind: Option<&str>, flags: MsFlags, data: Option<&str>) -> io::Result<()> {
+fn mount(
+    source: Option<&str>,
+    target: &Path,
+    kind: Option<&str>,
+    flags: MsFlags,
+    data: Option<&str>,
+) -> io::Result<()> {
     nix::mount::mount(source, target, kind, flags, data).map_err(|errno| {
         io::Error::new(io::Error::from(errno).kind(), format!("mount on {}: {}", target.display(), errno.desc()))
     })

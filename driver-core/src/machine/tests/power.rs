@@ -44,9 +44,9 @@ async fn starts_again_after_shutdown_and_crash() {
         bench.machine.succeed("true", None).await.unwrap();
         assert_eq!(bench.fake.starts(), starts);
         if starts % 2 == 0 {
-            bench.machine.crash().await.unwrap()
+            bench.machine.crash().await.unwrap();
         } else {
-            bench.machine.shutdown().await.unwrap()
+            bench.machine.shutdown().await.unwrap();
         }
         assert!(!bench.machine.is_up());
     }
