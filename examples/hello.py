@@ -38,7 +38,6 @@ with subtest("what the client downloads can be copied out"):
 with subtest("the client notices that the server crashed"):
     server.crash()
     client.fail("ping -c 1 -W 1 server")
-    client.fail("curl -fsS --max-time 2 http://server/")
 
 with subtest("the server comes back with its files"):
     server.start()

@@ -13,13 +13,16 @@ use driver_core::event::Level;
 use driver_core::network::Attachment;
 use driver_core::process::{Child, wait_readable};
 use driver_core::run::{cgroup, within};
+use driver_core::spec::Machined;
 use netbridge::{Interface, InterfaceName, Namespace, Port};
 use tokio::net::UnixDatagram;
+use tokio::task::JoinHandle;
 
 use crate::argv::{self, Shown, place};
 use crate::channel::Channel;
 use crate::launch::{self, Device, Kind, Launch, Launched};
 use crate::mount::Detached;
+use crate::scope::Scopes;
 use crate::userns::{self, Namespaces};
 use crate::{console, disk, door, notify};
 
@@ -33,6 +36,10 @@ pub(crate) struct Boot {
     pub(crate) ports: Vec<Port>,
     /// The machine's cgroup in each hierarchy.
     pub(crate) cgroups: Vec<PathBuf>,
+    /// Where the machine is to be registered.
+    pub(crate) scopes: Option<Scopes>,
+    /// Ends with the console's last line.
+    pub(crate) console: JoinHandle<()>,
 }
 
 /// The processes of one boot, seen from outside.
@@ -70,9 +77,11 @@ pub(crate) async fn start(
 ) -> io::Result<Boot> {
     let (namespaces, owner) = namespaces(request, console).await?;
     let ports = plug(request, descriptors, &namespaces).await?;
-    let cgroups = match request.cgroups.as_slice() {
-        [] => Vec::new(),
-        roots => cgroup::make(roots, &request.machine.name, owner.unwrap_or(0)),
+    let scopes = scopes(request, console).await?;
+    let mut cgroups = match scopes {
+        // systemd moves the process.
+        Some(_) => Vec::new(),
+        None => cgroup::make(&request.cgroups, &request.machine.name, owner.unwrap_or(0)),
     };
     let (ours, theirs) = rustix::net::socketpair(
         rustix::net::AddressFamily::UNIX,
@@ -82,7 +91,7 @@ pub(crate) async fn start(
     )?;
     let (output, input) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let (gate, opener) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    console::follow(output, console.clone())?;
+    let console_reader = console::follow(output, console.clone())?;
     let channel = Arc::new(Channel::new(ours)?);
     let job = {
         let (program, request, cgroups) = (program.to_owned(), request.clone(), cgroups.clone());
@@ -111,9 +120,24 @@ pub(crate) async fn start(
     };
     let (Launched { shim, nspawn, report }, socket) = within(&descriptors.init, job).await?;
     let process = Process { nspawn, shim };
+    if let Some(scopes) = &scopes {
+        cgroups = scopes.enter(process.nspawn.as_fd(), owner.unwrap_or(0)).await.map_err(io::Error::other)?;
+    }
     rustix::io::write(&opener, b"x")?;
     executed(&report).await?;
-    Ok(Boot { process, notify: UnixDatagram::from_std(socket)?, channel, ports, cgroups })
+    Ok(Boot { process, notify: UnixDatagram::from_std(socket)?, channel, ports, cgroups, scopes, console: console_reader })
+}
+
+/// The host's systemd, if this machine is to be registered there. Where that is only wished for and fails, the machine goes without.
+async fn scopes(request: &StartRequest, console: &Console) -> io::Result<Option<Scopes>> {
+    match Scopes::connect(request).await {
+        Ok(scopes) => Ok(scopes),
+        Err(error) if request.machined == Machined::Require => Err(io::Error::other(error)),
+        Err(error) => {
+            console.recorder().message(Level::Warning, format!("not registered with systemd-machined: {error}"));
+            Ok(None)
+        }
+    }
 }
 
 /// Waits until systemd-nspawn is executed.

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,9 @@ use async_trait::async_trait;
 use driver_core::backend::{Descriptors, StartRequest};
 use driver_core::console::Console;
 use driver_core::error::MachineError;
+use driver_core::event::Level;
 use driver_core::guest::{Cable, Channel as Abilities, Command, Exit, Guest, Output};
+use driver_core::spec::Machined;
 use netbridge::Port;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -33,7 +35,7 @@ const REBOOT_SIGNAL: i32 = 5;
 const LAST_LINES: usize = 30;
 
 /// How long the console may take to say its last lines after its writer is gone.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A container from its first boot to its end, reboots included.
 pub(crate) struct Container {
@@ -104,16 +106,22 @@ async fn supervise(shared: Arc<Shared>, boot: Boot, mut handles: watch::Receiver
             // Nobody can use the container any more.
             _ = handles.changed() => Err(Exit::Killed),
         };
-        drop(boot);
+        let console = boot.console.abort_handle();
+        let Boot { process, console: lines, .. } = boot;
+        drop(process);
+        let _ = timeout(LAST_WORDS, lines).await;
+        console.abort();
         shared.live().clear();
         match status {
             Err(exit) => break exit,
             Ok(0) => break Exit::PoweredOff,
+            // Above 128, but a status of its own.
             Ok(REBOOT) => {}
-            Ok(status) => {
-                tokio::time::sleep(LAST_WORDS).await;
-                break Exit::Died(format!("systemd-nspawn ended with status {status}"));
+            Ok(status @ 129..) => {
+                let signal = status - 128;
+                break Exit::Died(format!("something outside of the run killed it (systemd-nspawn, signal {signal})"));
             }
+            Ok(status) => break Exit::Died(format!("systemd-nspawn ended with status {status}")),
         }
         shared.phase.send_replace(Phase::Booting);
         match shared.boot().await {
@@ -179,6 +187,7 @@ impl Shared {
     async fn join(self: &Arc<Self>, boot: &Boot, leader: i32) -> io::Result<()> {
         let joined = boot.channel.join(leader).await?;
         boot::enter_leaf(&boot.cgroups, joined.door.as_fd())?;
+        self.register(boot, joined.leader.as_fd()).await?;
         let cursor = {
             let mut live = self.live();
             live.channel = Some(boot.channel.clone());
@@ -191,6 +200,20 @@ impl Shared {
             shared.live().cursor = last;
         });
         Ok(())
+    }
+
+    /// Registers the container with systemd-machined, where it has a scope.
+    async fn register(&self, boot: &Boot, leader: BorrowedFd<'_>) -> io::Result<()> {
+        let Some(scopes) = &boot.scopes else { return Ok(()) };
+        match scopes.register(leader).await {
+            Err(error) if self.request.machined == Machined::Require => Err(io::Error::other(error)),
+            Err(error) => {
+                let text = format!("not registered with systemd-machined: {error}");
+                self.console.recorder().message(Level::Warning, text);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     fn live(&self) -> MutexGuard<'_, Live> {

@@ -17,6 +17,7 @@
 mod argv;
 mod backend;
 mod boot;
+mod bus;
 mod channel;
 mod console;
 mod disk;
@@ -29,6 +30,7 @@ mod launch;
 mod mount;
 mod notify;
 mod preflight;
+mod scope;
 mod tree;
 mod userns;
 

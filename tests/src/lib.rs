@@ -1,1 +1,18 @@
 //! The test harness.
+//!
+//! [`requirement`] says what a test needs of the host. A [`stage::Stage`] is a run of the test's own process; a [`program::Program`] is one
+//! of another process, which lives in a [`pen::Pen`] so that everything it starts can be told from the rest of the host. [`leftovers`] finds
+//! what a run left behind or changed, [`ground`] is what the conformance suite stands on, [`roots`] are file systems for machines.
+
+pub mod ground;
+pub mod host_lock;
+pub mod leftovers;
+pub mod pen;
+pub mod program;
+pub mod requirement;
+pub mod roots;
+pub mod stage;
+pub mod tree;
+
+/// What a test returns: any error is a failure.
+pub type TestResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;

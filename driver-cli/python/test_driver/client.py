@@ -48,10 +48,15 @@ class Client:
     def wait(self, method: str, parameters: Parameters, tick: Tick | None = None) -> Parameters:
         """Makes a call that may take long. An exception, such as one from ``tick`` or Ctrl-C, cancels it."""
         result: Parameters = {}
+        texts: dict[str, list[str]] = {}
         for reply in self.stream(method, parameters, tick):
             for key, value in reply.items():
                 # Long texts come in parts.
-                result[key] = result[key] + value if isinstance(value, str) and key in result else value
+                if isinstance(value, str):
+                    texts.setdefault(key, []).append(value)
+                else:
+                    result[key] = value
+        result.update((key, "".join(parts)) for key, parts in texts.items())
         return result
 
     def stream(self, method: str, parameters: Parameters, tick: Tick | None = None) -> Iterator[Parameters]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
+from math import isfinite
 
 Duration = timedelta | int | float
 
@@ -28,6 +29,8 @@ def plain_seconds(duration: Duration, method: str) -> float:
         return duration.total_seconds()
     if isinstance(duration, bool) or not isinstance(duration, (int, float)):
         raise TypeError(f"{method}(): a duration is a datetime.timedelta, not {type(duration).__name__}")
+    if not isfinite(duration):
+        raise ValueError(f"{method}(): a duration is a finite number of seconds")
     return float(duration)
 
 

@@ -1,5 +1,6 @@
 //! Streaming a machine's console to a client that searches it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,70 +13,80 @@ use tokio::time::{Instant, sleep_until};
 use zlink::Reply;
 
 use super::failure::{Failure, told};
-use super::reply::Lines;
+use super::reply::{Excerpt, PART};
 use super::session::Session;
 use super::verb::PULSE;
 
-/// The most lines in one reply.
-const BATCH: usize = 5000;
+/// How long a launch may take that somebody else began.
+const LAUNCH: Duration = Duration::from_secs(10);
 
 /// A client's place in a machine's console.
 pub(super) struct Follower {
     session: Arc<Session>,
     machine: Machine,
     boot: u64,
+    /// The number of the next line to send.
     line: usize,
+    /// Lines of the console from there on that were taken from it.
+    taken: VecDeque<String>,
     deadline: Option<Instant>,
+    /// Whether the machine has been seen running, and until when it may not be before it counts as gone.
     was_up: bool,
+    patience: Option<Instant>,
     over: bool,
 }
 
 impl Follower {
     /// Follows the console from a line of a boot on; of another boot than the current one, from the beginning of the current one.
     pub(super) fn new(session: Arc<Session>, machine: Machine, (boot, line): (u64, usize)) -> Self {
-        Self { session, machine, boot, line, deadline: None, was_up: false, over: false }
+        let taken = VecDeque::new();
+        Self { session, machine, boot, line, taken, deadline: None, was_up: false, patience: None, over: false }
     }
 
-    /// The lines that are there.
-    pub(super) fn now(mut self) -> Reply<Lines> {
-        let console = self.console();
-        let lines = console.since(self.line);
+    /// The lines that are there, or as many of them as go into one reply.
+    pub(super) fn now(mut self) -> Reply<Excerpt> {
+        self.taken = self.console().since(self.line).into();
+        let lines = self.batch();
         self.reply(lines, false)
     }
 
     /// The lines that are there and those that come, until the machine is gone or the time is up. Starts a machine that never ran.
-    pub(super) fn stream(self, timeout: Option<Duration>) -> impl Stream<Item = Result<Reply<Lines>, Failure>> {
+    pub(super) fn stream(self, timeout: Option<Duration>) -> impl Stream<Item = Result<Reply<Excerpt>, Failure>> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         unfold(Self { deadline, ..self }, |mut follower| async {
             if follower.over {
                 return None;
             }
             let reply = follower.next().await;
+            follower.over |= reply.is_err();
             Some((reply, follower))
         })
     }
 
-    async fn next(&mut self) -> Result<Reply<Lines>, Failure> {
+    async fn next(&mut self) -> Result<Reply<Excerpt>, Failure> {
         let pulse = Instant::now() + PULSE;
         loop {
+            if !self.taken.is_empty() {
+                let lines = self.batch();
+                return Ok(self.reply(lines, true));
+            }
             // In this order: what a machine says before its end must not be missed.
-            let up = self.machine.is_up();
+            let gone = self.gone().await?;
             let console = self.console();
             let mut changes = console.watch();
-            let mut lines = console.since(self.line);
-            lines.truncate(BATCH);
-            if !lines.is_empty() {
-                return Ok(self.reply(lines, true));
+            self.taken = console.since(self.line).into();
+            if !self.taken.is_empty() {
+                continue;
             }
             if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 self.over = true;
-                return Ok(self.reply(lines, false));
+                return Ok(self.reply(Vec::new(), false));
             }
-            if self.was_up && !up {
-                self.over = true;
-                return Err(self.gone(&console));
+            if gone {
+                let cause = "it is not running any more, and its console never said that";
+                let error = MachineError::new(self.machine.name(), "wait_for_console_text", cause);
+                return Err(Failure::MachineFailed { message: told(&error.last_seen(console.last(30))) });
             }
-            self.was_up |= up;
             let deadline = async {
                 match self.deadline {
                     Some(deadline) => sleep_until(deadline).await,
@@ -85,9 +96,39 @@ impl Follower {
             tokio::select! {
                 _ = changes.changed() => {}
                 () = deadline => {}
-                () = sleep_until(pulse) => return Ok(self.reply(lines, true)),
+                () = sleep_until(pulse) => return Ok(self.reply(Vec::new(), true)),
             }
         }
+    }
+
+    /// Whether the machine is gone.
+    async fn gone(&mut self) -> Result<bool, Failure> {
+        if self.machine.is_up() {
+            self.was_up = true;
+        } else if self.was_up {
+            return Ok(true);
+        } else if self.console().since(0).is_empty() {
+            let machine = self.machine.clone();
+            let start = self.session.runtime().spawn(async move { machine.start().await });
+            start.await.map_err(|error| Failure::RunFailed { message: error.to_string() })??;
+            self.was_up = true;
+        } else {
+            // Either it is being launched, or it was stopped before.
+            let patience = *self.patience.get_or_insert_with(|| Instant::now() + LAUNCH);
+            return Ok(patience <= Instant::now());
+        }
+        Ok(false)
+    }
+
+    /// As many of the taken lines as go into one reply, at least one.
+    fn batch(&mut self) -> Vec<String> {
+        let mut size = 0;
+        let mut fits = |line: &String| {
+            size += line.len();
+            size <= PART
+        };
+        let count = self.taken.iter().take_while(|line| fits(line)).count();
+        self.taken.drain(..count.max(1).min(self.taken.len())).collect()
     }
 
     /// The current console; follows the machine into a new boot.
@@ -99,15 +140,9 @@ impl Follower {
         console
     }
 
-    fn reply(&mut self, lines: Vec<String>, continues: bool) -> Reply<Lines> {
+    fn reply(&mut self, lines: Vec<String>, continues: bool) -> Reply<Excerpt> {
         let first = self.line;
         self.line += lines.len();
-        Reply::new(Some(Lines { boot: self.boot, line: first, lines })).set_continues(Some(continues))
-    }
-
-    fn gone(&self, console: &Console) -> Failure {
-        let cause = "it is not running any more, and its console never said that";
-        let error = MachineError::new(self.machine.name(), "wait_for_console_text", cause).last_seen(console.last(30));
-        Failure::MachineFailed { message: told(&error) }
+        Reply::new(Some(Excerpt { boot: self.boot, line: first, lines })).set_continues(Some(continues))
     }
 }

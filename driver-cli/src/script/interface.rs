@@ -1,4 +1,5 @@
 //! The Varlink interface `io.tandem.Driver`: one method for each verb.
+#![expect(clippy::unused_async, reason = "zlink awaits every method")]
 
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use zlink::Reply;
 use super::call::{Interface, Replies, Severity, done, duration, ran, text};
 use super::console::Follower;
 use super::failure::Failure;
-use super::reply::{Begun, Description, Done, Lines, MachineDescription, Properties, Ran, Text, Up, Waiting};
+use super::reply::{Begun, Description, Done, Excerpt, MachineDescription, Properties, Ran, Text, Up, Waiting};
 use super::session::Said;
 
 /// A test that is going on: its machines and its record.
@@ -438,7 +439,8 @@ impl Interface {
     }
 
     /// Follows a console from a line of a boot on: first the lines that are there, then those that come, until the time is up or the machine
-    /// is gone. If the machine is in another boot, from the beginning of that. Without more replies, only the lines that are there.
+    /// is gone. If the machine is in another boot, from the beginning of that. Without more replies, only lines that are
+    /// there.
     #[zlink(more)]
     async fn console_lines(
         &self,
@@ -448,9 +450,9 @@ impl Interface {
         line: usize,
         timeout: Option<f64>,
         span: Option<u64>,
-    ) -> impl Stream<Item = Result<Reply<Lines>, Failure>> + Unpin {
+    ) -> impl Stream<Item = Result<Reply<Excerpt>, Failure>> + Unpin {
         let session = self.session();
-        let replies: Replies<Lines> = match session.machine(&machine) {
+        let replies: Replies<Excerpt> = match session.machine(&machine) {
             Ok(machine) => {
                 let follower = Follower::new(session.clone(), machine.within(span), (boot, line));
                 if more {

@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -188,10 +187,6 @@ fn outcome(said: Option<Said>, status: ExitStatus) -> ScriptOutcome {
         (None, Some(status)) => ScriptOutcome::Failed(format!(
             "the interpreter ended with status {status} before the script came to its end, as os._exit() does"
         )),
-        (_, None) => {
-            let signal = status.signal().and_then(rustix::process::Signal::from_named_raw);
-            let signal = signal.map_or_else(|| status.to_string(), |signal| format!("{signal:?}"));
-            ScriptOutcome::Crashed(format!("the interpreter was killed by {signal}"))
-        }
+        (_, None) => ScriptOutcome::Crashed(format!("the interpreter was killed by {status}")),
     }
 }

@@ -57,7 +57,7 @@ impl Output {
     fn read(&self, mut read: impl FnMut(&mut [u8]) -> io::Result<usize>, mut line: impl FnMut(String)) -> bool {
         // Held while lines are handed out, so that two readers cannot mix them up.
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut buffer = [0; 16 << 10];
+        let mut buffer = [0; 8 << 10];
         loop {
             match read(&mut buffer) {
                 Ok(0) => return true,
@@ -108,7 +108,7 @@ mod tests {
         let (output, end) = Output::pipe().unwrap();
         let mut longest = 0;
         for _ in 0..8 {
-            rustix::io::write(&end, &[b'x'; 32 << 10]).unwrap();
+            rustix::io::write(&end, &vec![b'x'; 32 << 10]).unwrap();
             output.drain(|line| longest = longest.max(line.len()));
         }
         assert!(longest > LONGEST && longest < 2 * LONGEST);

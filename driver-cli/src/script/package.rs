@@ -47,7 +47,7 @@ mod tests {
             let name = format!("{below}{}", entry.file_name().to_str().unwrap());
             if entry.path().is_dir() {
                 modules(&entry.path(), &format!("{name}/"), found);
-            } else if name.ends_with(".py") {
+            } else if entry.path().extension().is_some_and(|extension| extension == "py") {
                 found.push(name);
             }
         }

@@ -75,7 +75,7 @@ fn excerpt(line: &str, column: Option<u64>) -> String {
 mod tests {
     use super::*;
 
-    fn told(problem: serde_json::Value) -> String {
+    fn told(problem: &serde_json::Value) -> String {
         let verdict = serde_json::json!({"version": "3.11.2", "problems": [problem]});
         let verdict: Verdict = serde_json::from_value(verdict).unwrap();
         verdict.problems(Path::new("/t/test.py"), Path::new("python3"))[0].to_string()
@@ -86,19 +86,19 @@ mod tests {
         let error = serde_json::json!({
             "kind": "syntax", "message": "expected ':'", "line": 3, "column": 20, "text": "  with subtest(\"x\")\n"
         });
-        assert_eq!(told(error), "/t/test.py:3: expected ':'\n    with subtest(\"x\")\n                     ^");
+        assert_eq!(told(&error), "/t/test.py:3: expected ':'\n    with subtest(\"x\")\n                     ^");
         let error = serde_json::json!({
             "kind": "syntax", "message": "invalid", "line": null, "column": null, "text": null
         });
-        assert_eq!(told(error), "/t/test.py: invalid");
+        assert_eq!(told(&error), "/t/test.py: invalid");
     }
 
     #[test]
     fn what_the_interpreter_lacks_names_the_option() {
         let missing = serde_json::json!({"kind": "dependency", "requirement": "numpy>=2", "message": "not installed"});
-        assert!(told(missing).starts_with("dependency `numpy>=2`: not installed, for the interpreter `python3`; "));
+        assert!(told(&missing).starts_with("dependency `numpy>=2`: not installed, for the interpreter `python3`; "));
         let version = serde_json::json!({"kind": "version", "requirement": ">=3.13"});
-        let told = told(version);
+        let told = told(&version);
         assert_eq!(
             told,
             "requires-python `>=3.13`: `python3` is Python 3.11.2; name another interpreter with --python"

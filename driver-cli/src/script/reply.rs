@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use zlink::introspect::{CustomType, Type};
 
-/// Texts longer than this many bytes are sent in several replies.
-const PART: usize = 4 << 20;
+/// Texts longer than this many bytes are sent in several replies: zlink's buffer grows in steps of 256 bytes, and it writes a reply anew
+/// after each, so the cost of a large one grows with its square.
+pub(super) const PART: usize = 16 << 10;
 
 /// The answer of a verb that may take long. While it does, interim replies say what is waited for.
 pub(super) trait Answer: Serialize + std::fmt::Debug + Sized + Send + 'static {
@@ -75,9 +76,9 @@ pub(super) struct Properties {
     pub(super) properties: Option<BTreeMap<String, String>>,
 }
 
-/// Lines of a console.
+/// A part of a console.
 #[derive(Debug, Serialize, Type)]
-pub(super) struct Lines {
+pub(super) struct Excerpt {
     /// The boot that they belong to, counted from 1.
     pub(super) boot: u64,
     /// The number of the first of them in that boot, counted from 0.
@@ -172,14 +173,18 @@ impl Answer for Properties {
 }
 
 /// A text in pieces of at most [`PART`] bytes; at least one piece.
-fn cut(mut text: String) -> Vec<String> {
-    let mut pieces = Vec::new();
-    while text.len() > PART {
-        let end = (0..=PART).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
-        let rest = text.split_off(end);
-        pieces.push(std::mem::replace(&mut text, rest));
+fn cut(text: String) -> Vec<String> {
+    if text.len() <= PART {
+        return vec![text];
     }
-    pieces.push(text);
+    let mut pieces = Vec::new();
+    let mut rest = &*text;
+    while !rest.is_empty() {
+        let end = (0..=PART.min(rest.len())).rev().find(|end| rest.is_char_boundary(*end)).unwrap_or_default();
+        let (piece, more) = rest.split_at(end);
+        pieces.push(piece.to_owned());
+        rest = more;
+    }
     pieces
 }
 

@@ -86,7 +86,7 @@ impl Session {
     }
 
     pub(super) fn describe(&self) -> Description {
-        let machines: Vec<_> = self.test.machines.iter().map(|machine| describe(machine)).collect();
+        let machines: Vec<_> = self.test.machines.iter().map(describe).collect();
         let vlans: BTreeSet<u8> = machines.iter().flat_map(|machine| machine.vlans.clone()).collect();
         Description {
             name: self.test.name.clone(),

@@ -107,3 +107,51 @@ impl Backend for FakeBackend {
         self.machine(&request.machine.name).boot(Some(request), console).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::event::Recorder;
+    use crate::guest::{Command, Exit};
+    use crate::spec::Machined;
+
+    #[tokio::test(start_paused = true)]
+    async fn is_a_backend_like_any_other() {
+        let fake = FakeBackend::new();
+        let script = fake.machine("server");
+        fake.lacks(Problem::host("", "no bus", ""));
+        script.refuse(Problem::user("machine `server`", "no", ""));
+        script.boots(Booting::Takes(Duration::from_secs(2)));
+        script.reply("false", Reply::fail(1, ""));
+        let backend: &dyn Backend = &fake;
+        assert_eq!((backend.name(), backend.preflight().len(), backend.check(&script.spec()).len()), ("fake", 1, 1));
+
+        let request = StartRequest {
+            run: "run".into(),
+            machine: script.spec(),
+            hosts: Vec::new(),
+            attachments: Vec::new(),
+            state: "/nowhere".into(),
+            cgroups: Vec::new(),
+            first_id: None,
+            boot_timeout: Duration::from_secs(10),
+            machined: Machined::Never,
+        };
+        let init = Arc::new(File::open("/dev/null").unwrap().into());
+        let descriptors = Descriptors { init, segments: BTreeMap::new() };
+        let console = Console::new(Recorder::new(Vec::new()));
+        let guest = backend.start(request, descriptors, console.clone()).await.unwrap();
+        guest.ready().await.unwrap();
+        script.say("hello");
+        assert_eq!(console.since(0), ["hello"]);
+        assert_eq!(guest.run(Command::new("false")).await.unwrap().status, 1);
+        assert_eq!(script.request().unwrap().boot_timeout, Duration::from_secs(10));
+        guest.kill().await.unwrap();
+        assert_eq!(guest.exited().await, Exit::Killed);
+        guest.run(Command::new("true")).await.unwrap_err();
+        assert_eq!(script.commands(), ["false", "true"]);
+    }
+}

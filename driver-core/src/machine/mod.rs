@@ -136,7 +136,7 @@ impl Machine {
     }
 
     /// What kind of machine upstream's messages call it.
-    fn kind(&self) -> &str {
+    fn kind(&self) -> &'static str {
         match self.spec().backend.as_str() {
             "vm" => "VM",
             "container" => "container",

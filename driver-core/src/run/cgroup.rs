@@ -7,15 +7,6 @@ use std::io;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
-/// One mounted cgroup hierarchy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Hierarchy {
-    /// This process's own cgroup in it, as a directory.
-    own: PathBuf,
-    /// Its controllers as /proc/self/cgroup lists them, empty for version 2.
-    controllers: String,
-}
-
 /// The cgroups of one run.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cgroups {
@@ -25,16 +16,25 @@ pub(super) struct Cgroups {
 impl Cgroups {
     /// Where a run's cgroups are going to be. Makes none yet.
     pub(super) fn plan(run: &str) -> io::Result<Self> {
-        let own = fs::read_to_string("/proc/self/cgroup")?;
-        let mounts = fs::read_to_string("/proc/self/mountinfo")?;
         let name = format!("tandem-{run}");
-        Ok(Self { roots: hierarchies(&own, &mounts).into_iter().map(|hierarchy| hierarchy.own.join(&name)).collect() })
+        Ok(Self { roots: of("self")?.into_iter().map(|own| own.join(&name)).collect() })
     }
 
     /// The run's cgroup in each hierarchy.
     pub(super) fn roots(&self) -> &[PathBuf] {
         &self.roots
     }
+}
+
+/// The cgroup of a process in each mounted hierarchy.
+pub fn of_process(pid: i32) -> io::Result<Vec<PathBuf>> {
+    of(&pid.to_string())
+}
+
+fn of(process: &str) -> io::Result<Vec<PathBuf>> {
+    let own = fs::read_to_string(format!("/proc/{process}/cgroup"))?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    Ok(directories(&own, &mounts))
 }
 
 /// Makes a machine's cgroup below each of the run's `roots`, owned by `owner`, and returns their directories. A hierarchy in which this
@@ -94,14 +94,13 @@ pub(super) fn remove_tree(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Pairs each line of /proc/self/cgroup with the mount that shows it.
-fn hierarchies(own: &str, mounts: &str) -> Vec<Hierarchy> {
+/// Pairs each line of /proc/PID/cgroup with the mount that shows it.
+fn directories(own: &str, mounts: &str) -> Vec<PathBuf> {
     own.lines()
         .filter_map(|line| {
             let mut parts = line.splitn(3, ':').skip(1);
             let (controllers, path) = (parts.next()?, parts.next()?);
-            let own = mounts.lines().find_map(|mount| place(mount, controllers, path))?;
-            Some(Hierarchy { own, controllers: controllers.into() })
+            mounts.lines().find_map(|mount| place(mount, controllers, path))
         })
         .collect()
 }
@@ -137,7 +136,7 @@ mod tests {
 ";
 
     fn found(own: &str, mounts: &str) -> Vec<String> {
-        hierarchies(own, mounts).into_iter().map(|h| h.own.display().to_string()).collect()
+        directories(own, mounts).into_iter().map(|path| path.display().to_string()).collect()
     }
 
     #[test]

@@ -159,6 +159,8 @@ impl Run {
     /// Ends all machines as a power cut would, and removes everything that the run made but its output. Returns what could not be undone.
     pub async fn finish(mut self) -> Vec<io::Error> {
         let mut failures = Vec::new();
+        let released = join_all(self.machines.iter().map(Machine::release)).await;
+        failures.extend(released.into_iter().filter_map(Result::err).map(io::Error::other));
         self.machines.clear();
         self.network = None;
         if let Some(keeper) = self.keeper.take() {

@@ -8,6 +8,7 @@ from datetime import timedelta
 from test_driver.duration import FIFTEEN_MINUTES, Duration, optional_seconds, plain_seconds, seconds
 from test_driver.errors import MachineError, RequestedAssertionFailed
 from test_driver.machine.impossible import refusal
+from test_driver.retry import retry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 
     from test_driver.client import Parameters
     from test_driver.driver import Driver
+
+
+_TEXTS = frozenset(
+    ["address", "command", "job", "path", "property", "query", "source", "state", "target", "target_directory", "unit"]
+)
+"""The parameters of calls that must be texts. The driver closes the connection on any other type."""
 
 
 class CommandResult:
@@ -101,7 +108,7 @@ class BaseMachine:
 
     def run(self, command: str, timeout: Duration | None = FIFTEEN_MINUTES) -> CommandResult:
         """Runs a command and returns its status, standard output and standard error. A timeout gives the status 124."""
-        ran = self._wait("Execute", command=_text(command, "run"), timeout=optional_seconds(timeout, "run"))
+        ran = self._wait("Execute", command=command, timeout=optional_seconds(timeout, "run"))
         return CommandResult(ran["status"], ran["stdout"], ran["stderr"])
 
     def execute(
@@ -115,7 +122,7 @@ class BaseMachine:
 
         With ``check_return=False`` the status is -1; with ``check_output=False`` the command goes on by itself and the result is ``(-2, "")``.
         """
-        call = {"command": _text(command, "execute"), "timeout": optional_seconds(timeout, "execute")}
+        call = {"command": command, "timeout": optional_seconds(timeout, "execute")}
         if not check_output:
             self._wait("ExecuteDetached", **call)
             return (-2, "")
@@ -125,24 +132,22 @@ class BaseMachine:
     def succeed(self, *commands: str, timeout: Duration | None = None) -> str:
         """Runs commands that must succeed, one after another, and returns their standard output."""
         limit = optional_seconds(timeout, "succeed")
-        return "".join(
-            self._output("Succeed", command=_text(command, "succeed"), timeout=limit) for command in commands
-        )
+        return "".join(self._output("Succeed", command=command, timeout=limit) for command in commands)
 
     def fail(self, *commands: str, timeout: Duration | None = None) -> str:
         """Runs commands that must fail, one after another, and returns their standard output."""
         limit = optional_seconds(timeout, "fail")
-        return "".join(self._output("Fail", command=_text(command, "fail"), timeout=limit) for command in commands)
+        return "".join(self._output("Fail", command=command, timeout=limit) for command in commands)
 
     def wait_until_succeeds(self, command: str, timeout: Duration = FIFTEEN_MINUTES) -> str:
         """Runs a command again and again until it succeeds and returns its last standard output."""
         limit = seconds(timeout, "wait_until_succeeds")
-        return self._output("WaitUntilSucceeds", command=_text(command, "wait_until_succeeds"), timeout=limit)
+        return self._output("WaitUntilSucceeds", command=command, timeout=limit)
 
     def wait_until_fails(self, command: str, timeout: Duration = FIFTEEN_MINUTES) -> str:
         """Runs a command again and again until it fails and returns its last standard output."""
         limit = seconds(timeout, "wait_until_fails")
-        return self._output("WaitUntilFails", command=_text(command, "wait_until_fails"), timeout=limit)
+        return self._output("WaitUntilFails", command=command, timeout=limit)
 
     def sleep(self, secs: float | None = None, duration: timedelta | None = None) -> None:
         """Sleeps in the machine, by its clock."""
@@ -155,15 +160,15 @@ class BaseMachine:
 
     def systemctl(self, q: str, user: str | None = None) -> tuple[int, str]:
         """Runs ``systemctl q``, of a user's own manager if one is given."""
-        return self._systemctl("Systemctl", query=_text(q, "systemctl"), user=user)
+        return self._systemctl("Systemctl", query=q, user=user)
 
     def start_job(self, jobname: str, user: str | None = None) -> tuple[int, str]:
         """Starts a unit. Does not raise if that fails."""
-        return self._systemctl("StartJob", job=_text(jobname, "start_job"), user=user)
+        return self._systemctl("StartJob", job=jobname, user=user)
 
     def stop_job(self, jobname: str, user: str | None = None) -> tuple[int, str]:
         """Stops a unit. Does not raise if that fails."""
-        return self._systemctl("StopJob", job=_text(jobname, "stop_job"), user=user)
+        return self._systemctl("StopJob", job=jobname, user=user)
 
     def get_unit_info(self, unit: str, user: str | None = None) -> dict[str, str]:
         """The properties of a unit, as ``systemctl show`` has them."""
@@ -276,6 +281,9 @@ class BaseMachine:
         return self._driver.client.stream("ConsoleLines", call, self._driver.tick)
 
     def _call(self, parameters: Parameters) -> Parameters:
+        for name in _TEXTS.intersection(parameters):
+            if not isinstance(parameters[name], str):
+                raise TypeError(f"a {name} is a str, not {type(parameters[name]).__name__}")
         return {"machine": self.name, "span": self._driver.logger.span, **parameters}
 
 
@@ -287,10 +295,4 @@ class NspawnMachine(BaseMachine):
     """A container."""
 
 
-def _text(command: str, method: str) -> str:
-    if not isinstance(command, str):
-        raise TypeError(f"{method}(): a command is a str, not {type(command).__name__}")
-    return command
-
-
-__all__ = ["BaseMachine", "CommandResult", "MachineError", "NspawnMachine", "QemuMachine"]
+__all__ = ["BaseMachine", "CommandResult", "MachineError", "NspawnMachine", "QemuMachine", "retry"]

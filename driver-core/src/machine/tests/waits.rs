@@ -105,7 +105,8 @@ async fn sees_unix_sockets() {
         bench.machine.wait_for_open_unix_socket(&at(name), is_datagram, secs(30)).await.unwrap();
     }
     for (name, is_datagram) in [("a stream", true), ("datagram", false), ("stale", false), ("none", false)] {
-        let wait = bench.machine.wait_for_open_unix_socket(&at(name), is_datagram, Duration::from_millis(200));
+        let path = at(name);
+        let wait = bench.machine.wait_for_open_unix_socket(&path, is_datagram, Duration::from_millis(200));
         let message = refusal(wait.await);
         assert!(message.ends_with("last seen: no such socket is open"), "{message}");
     }

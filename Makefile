@@ -1,0 +1,29 @@
+# Every command that this project needs. `make` lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench check clean
+
+help: ## list the commands
+	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# A development build runs the example as fast as a release build does and takes half the time to make: the machines do the work.
+demo: ## install what is missing, build, and run examples/hello.py
+	@.ci/prepare demo
+	cargo build --locked --package driver-cli
+	cargo run --locked --quiet --package driver-cli --bin tandem -- run examples/hello.py
+
+test: ## run every test, then count them by backend
+	@.ci/prepare test
+	@.ci/test
+
+bench: ## measure what README's table says
+	@.ci/prepare demo
+	cargo run --locked --release --package tandem-tests --bin bench
+
+check: ## formats, lints, documentation, spelling, licences, unused dependencies
+	@.ci/prepare check
+	@.ci/check
+
+clean: ## remove everything that was built, and the records of tests
+	cargo clean
+	rm -rf tandem-out

@@ -1,0 +1,65 @@
+//! What a test needs of the host. Without it the test says so and is over; where the environment variable `CI` is set it fails instead.
+
+use std::io::Write;
+
+use backend_nspawn::Nspawn;
+use driver_core::backend::Backend;
+
+use crate::roots::SmallRoot;
+
+/// Whether containers can run here.
+pub fn containers() -> bool {
+    met(lacking_for_containers())
+}
+
+/// Whether containers and `program` can run here.
+pub fn containers_and(program: &str) -> bool {
+    met(lacking_for_containers().or_else(|| lacking_program(program)))
+}
+
+/// A small Debian as root of a machine, built when first asked for. Containers can run here, too.
+pub fn small_root() -> Option<SmallRoot> {
+    let lacking = lacking_for_containers().or_else(|| lacking_program("mmdebstrap"));
+    if !met(lacking) {
+        return None;
+    }
+    match SmallRoot::build() {
+        Ok(root) => Some(root),
+        Err(error) => {
+            met(Some(format!("no small root could be built: {error}")));
+            None
+        }
+    }
+}
+
+/// Whether the host has what this test wants; `lacking` is what it has not.
+pub fn met(lacking: Option<String>) -> bool {
+    let Some(reason) = lacking else { return true };
+    let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
+    assert!(!ci, "no test may be skipped where CI is set: {reason}");
+    // Not by `eprintln`: the test harness shows what a test prints only if the test fails.
+    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
+    false
+}
+
+fn lacking_for_containers() -> Option<String> {
+    let problems = Nspawn::new().preflight();
+    if problems.is_empty() { None } else { Some(driver_core::spec::list(&problems)) }
+}
+
+fn lacking_program(name: &str) -> Option<String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|directory| directory.join(name).is_file());
+    (!found).then(|| format!("{name} is not installed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_not_lacking() {
+        assert_eq!(lacking_program("sh"), None);
+        assert_eq!(lacking_program("no-such-program"), Some("no-such-program is not installed".into()));
+    }
+}

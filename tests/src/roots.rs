@@ -1,0 +1,98 @@
+//! File systems for machines.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::fs::{FlockOperation, flock};
+
+/// What mmdebstrap is asked for.
+const ARGUMENTS: [&str; 4] =
+    ["--variant=minbase", "--mode=root", "--include=systemd,systemd-sysv,dbus,bash,coreutils,iproute2", "bookworm"];
+
+/// A small Debian with systemd, as a directory and as a tar file. It lies in the user's cache and stays there.
+#[derive(Clone, Debug)]
+pub struct SmallRoot {
+    /// The directory.
+    pub directory: PathBuf,
+    /// The tar file.
+    pub tar: PathBuf,
+}
+
+impl SmallRoot {
+    /// Takes the root from the cache, or builds it, which needs a Debian mirror and some twenty seconds.
+    pub fn build() -> io::Result<Self> {
+        let cache = cache()?;
+        let lock = File::create(cache.join("lock"))?;
+        flock(&lock, FlockOperation::LockExclusive)?;
+        let name = format!("debian-{:016x}", hash(&ARGUMENTS));
+        let root = Self { directory: cache.join(&name), tar: cache.join(format!("{name}.tar")) };
+        if root.tar.exists() {
+            return Ok(root);
+        }
+        let (building, packing) = (cache.join("building"), cache.join("packing.tar"));
+        for path in [&building, &root.directory] {
+            match fs::remove_dir_all(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        // What is mounted while it is built is seen by nobody else.
+        let mut mmdebstrap = Command::new("unshare");
+        run(mmdebstrap.args(["--mount", "--fork", "mmdebstrap"]).args(ARGUMENTS).arg(&building))?;
+        run(Command::new("tar").arg("-C").arg(&building).arg("-cf").arg(&packing).arg("."))?;
+        fs::rename(&building, &root.directory)?;
+        fs::rename(&packing, &root.tar)?;
+        Ok(root)
+    }
+}
+
+/// Makes a root in `directory` that has bash with what it needs to run, and an init that is this bash script.
+pub fn with_init(directory: &Path, script: &str) -> io::Result<()> {
+    let bash = fs::canonicalize("/bin/bash")?;
+    let libraries = Command::new("ldd").arg(&bash).output()?;
+    let libraries = String::from_utf8_lossy(&libraries.stdout).into_owned();
+    let libraries = libraries.split_whitespace().filter(|word| word.starts_with('/')).map(Path::new);
+    for name in ["usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "etc"] {
+        fs::create_dir_all(directory.join(name))?;
+    }
+    for name in ["bin", "sbin", "lib", "lib64"] {
+        symlink(format!("usr/{name}"), directory.join(name))?;
+    }
+    fs::write(directory.join("usr/lib/os-release"), "ID=tiny\n")?;
+    fs::copy(&bash, directory.join("usr/bin/bash"))?;
+    for library in libraries {
+        let target = directory.join(library.strip_prefix("/").unwrap_or(library));
+        fs::create_dir_all(target.parent().unwrap_or(directory))?;
+        fs::copy(library, target)?;
+    }
+    let init = directory.join("usr/sbin/init");
+    fs::write(&init, format!("#!/bin/bash\n{script}\n"))?;
+    fs::set_permissions(&init, fs::Permissions::from_mode(0o755))
+}
+
+fn cache() -> io::Result<PathBuf> {
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
+    let cache = cache.unwrap_or_else(std::env::temp_dir).join("tandem-tests");
+    fs::create_dir_all(&cache)?;
+    Ok(cache)
+}
+
+fn run(command: &mut Command) -> io::Result<()> {
+    let output = command.output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last: Vec<&str> = said.lines().rev().take(3).collect();
+    Err(io::Error::other(format!("{}: {}", command.get_program().display(), last.join(" | "))))
+}
+
+/// FNV-1a: the same for the same words in every version of this program.
+fn hash(words: &[&str]) -> u64 {
+    let bytes = words.iter().flat_map(|word| word.bytes().chain([0]));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
