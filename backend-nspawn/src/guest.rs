@@ -278,6 +278,10 @@ impl Guest for Container {
         Abilities { stderr_apart: true, overlap: true }
     }
 
+    fn ready_on_start(&self) -> bool {
+        true
+    }
+
     async fn ready(&self) -> Result<(), MachineError> {
         let began = Instant::now();
         let mut phase = self.shared.phase.subscribe();

@@ -17,6 +17,11 @@ pub trait Guest: Send + Sync {
     /// What the command channel can do.
     fn channel(&self) -> Channel;
 
+    /// Whether a start by the test includes the boot. Upstream's does for containers and does not for VMs, whose boots tests watch.
+    fn ready_on_start(&self) -> bool {
+        false
+    }
+
     /// Returns once the machine takes commands, at once if it already does. Fails when the machine ends first or its boot deadline passes.
     /// Any number of callers may wait.
     async fn ready(&self) -> Result<(), MachineError>;

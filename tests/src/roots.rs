@@ -62,6 +62,9 @@ pub fn with_init(directory: &Path, script: &str) -> io::Result<()> {
         symlink(format!("usr/{name}"), directory.join(name))?;
     }
     fs::write(directory.join("usr/lib/os-release"), "ID=tiny\n")?;
+    // By this name systemd-nspawn tells which cgroup hierarchies the root can cope with.
+    fs::create_dir(directory.join("usr/lib/systemd"))?;
+    fs::write(directory.join("usr/lib/systemd/libsystemd-shared-252.so"), "")?;
     fs::copy(&bash, directory.join("usr/bin/bash"))?;
     for library in libraries {
         let target = directory.join(library.strip_prefix("/").unwrap_or(library));

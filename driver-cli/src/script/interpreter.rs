@@ -134,16 +134,22 @@ impl Interpreter {
 
     /// What is wrong with the script, and what the interpreter lacks for it.
     pub async fn problems(&mut self) -> Vec<Problem> {
-        let mut line = String::new();
-        let why = match timeout(CHECK_TIMEOUT, self.channel.read_line(&mut line)).await {
-            Ok(Ok(length)) if length > 0 => match serde_json::from_str::<Verdict>(&line) {
-                Ok(verdict) => return verdict.problems(&self.options.script, self.options.program()),
-                Err(error) => format!("it says something that no Python says: {error}"),
-            },
-            Ok(_) => self.last_words().await,
+        let why = match timeout(CHECK_TIMEOUT, self.verdict()).await {
+            Ok(Ok(verdict)) => return verdict.problems(&self.options.script, self.options.program()),
+            Ok(Err(why)) => why,
             Err(_) => format!("it did not look at the script within {} s", CHECK_TIMEOUT.as_secs()),
         };
         vec![self.options.unusable(&why)]
+    }
+
+    /// What the interpreter says of the script, or why it says nothing.
+    async fn verdict(&mut self) -> Result<Verdict, String> {
+        let mut line = String::new();
+        match self.channel.read_line(&mut line).await {
+            Ok(length) if length > 0 => serde_json::from_str(&line)
+                .map_err(|error| format!("it says something that none of its kind says: {error}")),
+            _ => Err(self.last_words().await),
+        }
     }
 
     /// Why an interpreter ended that should have checked a script.

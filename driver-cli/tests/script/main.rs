@@ -18,4 +18,3 @@ mod record;
 mod stage;
 #[cfg(test)]
 mod verbs;
-mod zz_bench;

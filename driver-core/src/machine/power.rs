@@ -13,11 +13,13 @@ use crate::guest::Exit;
 use crate::wait::Wait;
 
 impl Machine {
-    /// Launches the machine and returns without waiting for its boot. Does nothing if it runs.
+    /// Starts the machine: launches it and, if its kind boots as part of a start ([`Guest::ready_on_start`](crate::guest::Guest)), waits
+    /// until it takes commands. Does nothing if it runs.
     ///
     /// Callers at the same time share one start, which goes on when they are cancelled.
     pub async fn start(&self) -> Result<(), Error> {
-        self.launched(Again::EvenAfterDeath).await.map(drop)
+        let boot = self.launched(Again::EvenAfterDeath).await?;
+        if boot.guest.ready_on_start() { self.ready(&boot).await } else { Ok(()) }
     }
 
     /// Powers the machine off and waits until it is gone. Does nothing if it is not running.

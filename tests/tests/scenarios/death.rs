@@ -45,10 +45,12 @@ async fn a_container_that_never_gets_ready_ends_with_its_deadline() -> TestResul
     spec.boot_timeout = Duration::from_secs(2);
     let lock = tokio::task::spawn_blocking(host_lock::shared).await??;
     let stage = Stage::under(lock, spec).await?;
-    let error = tokio::time::timeout(Duration::from_secs(30), stage.run().start_all()).await?.unwrap_err();
+    let machine = stage.machine("m");
+    let error = tokio::time::timeout(Duration::from_secs(30), machine.succeed("true", None)).await?.unwrap_err();
     let Error::Machine(error) = error else { return Err(format!("{error:?}").into()) };
     assert!(error.to_string().contains("boot-timeout"), "{error}");
     assert!(error.last_seen.iter().any(|line| line.contains("I hang")), "{error:?}");
+    drop(machine);
     stage.finish().await
 }
 
