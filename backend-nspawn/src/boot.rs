@@ -26,6 +26,9 @@ use crate::scope::Scopes;
 use crate::userns::{self, Namespaces};
 use crate::{console, disk, door, notify};
 
+/// Name of the cgroups that hold commands.
+const COMMANDS: &str = "commands";
+
 /// A systemd-nspawn that runs. Dropping it ends the container.
 #[derive(Debug)]
 pub(crate) struct Boot {
@@ -36,6 +39,8 @@ pub(crate) struct Boot {
     pub(crate) ports: Vec<Port>,
     /// The machine's cgroup in each hierarchy.
     pub(crate) cgroups: Vec<PathBuf>,
+    /// Host id of the machine's root user; none where it shares the host's.
+    pub(crate) owner: Option<u32>,
     /// Where the machine is to be registered.
     pub(crate) scopes: Option<Scopes>,
     /// Ends with the console's last line.
@@ -125,7 +130,16 @@ pub(crate) async fn start(
     }
     rustix::io::write(&opener, b"x")?;
     executed(&report).await?;
-    Ok(Boot { process, notify: UnixDatagram::from_std(socket)?, channel, ports, cgroups, scopes, console: console_reader })
+    Ok(Boot {
+        process,
+        notify: UnixDatagram::from_std(socket)?,
+        channel,
+        ports,
+        cgroups,
+        owner,
+        scopes,
+        console: console_reader,
+    })
 }
 
 /// The host's systemd, if this machine is to be registered there. Where that is only wished for and fails, the machine goes without.
@@ -247,13 +261,25 @@ fn devices(request: &StartRequest) -> io::Result<(Vec<Device>, Vec<Shown>)> {
     Ok((devices, shown))
 }
 
-/// Moves the door, and so all commands, into a leaf of the machine's cgroups: below what belongs to the container's systemd, which may then
-/// move processes out of it, as it does for logins.
+/// Opens the cgroup of version 2 that commands are born into: below what belongs to the container's systemd, which may then move them.
+pub(crate) fn commands_cgroup(cgroups: &[PathBuf], owner: Option<u32>) -> Option<OwnedFd> {
+    // Only version 2 has this file in every cgroup.
+    let payload =
+        cgroups.iter().map(|machine| machine.join("payload")).find(|dir| dir.join("cgroup.events").exists())?;
+    let leaf = payload.join(COMMANDS);
+    match fs::create_dir(&leaf) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return None,
+        _ => {}
+    }
+    cgroup::delegate(&leaf, owner.unwrap_or(0)).ok()?;
+    fs::File::open(&leaf).ok().map(Into::into)
+}
+
+/// Moves the door into a leaf of the machine's cgroups, beside what belongs to the container's systemd.
 pub(crate) fn enter_leaf(cgroups: &[PathBuf], door: BorrowedFd<'_>) -> io::Result<()> {
     let pid = driver_core::process::pid_of(door)?;
     for machine in cgroups {
-        let payload = machine.join("payload");
-        let leaf = if payload.exists() { payload } else { machine.clone() }.join("commands");
+        let leaf = machine.join(COMMANDS);
         match fs::create_dir(&leaf) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}

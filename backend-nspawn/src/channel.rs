@@ -75,11 +75,12 @@ impl Channel {
         Ok(Self { shared, reader })
     }
 
-    /// Sends the door into the namespaces of `leader`, a pid as systemd-nspawn sees it.
-    pub(crate) async fn join(&self, leader: i32) -> io::Result<Joined> {
+    /// Sends the door into the namespaces of `leader`, a pid as systemd-nspawn sees it. Commands are born into `cgroup`, if there is one.
+    pub(crate) async fn join(&self, leader: i32, cgroup: Option<OwnedFd>) -> io::Result<Joined> {
         let (sender, joined) = oneshot::channel();
         self.shared.state().joined = Some(sender);
-        self.shared.send(&Request::Join { leader }, &[]).await?;
+        let fds: Vec<BorrowedFd<'_>> = cgroup.iter().map(AsFd::as_fd).collect();
+        self.shared.send(&Request::Join { leader }, &fds).await?;
         joined.await.map_err(|_| gone())?
     }
 

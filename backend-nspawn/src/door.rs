@@ -4,6 +4,9 @@
 //! pid namespace: only its children are. So the container's root cannot see, stop or trace it; being a copy of the driver that has never
 //! executed anything since, its memory belongs to the host's user namespace (ptrace(2), "Ptrace access mode checking").
 //!
+//! Nor is it in the container's cgroups, where its pid could not be told: its children are born into one there (`clone(2)`,
+//! `CLONE_INTO_CGROUP`), so that the container's systemd may move them, as it does for logins.
+//!
 //! It speaks datagrams over a socket pair ([`Request`], [`Reply`]); the driver's end is [`crate::channel`].
 
 use std::collections::HashMap;
@@ -25,13 +28,16 @@ pub(crate) const REQUEST_MAX: usize = 160 * 1024;
 /// Most descriptors that a request carries.
 pub(crate) const FDS_MAX: usize = 4;
 
+/// From linux/sched.h; the libc crate's constant overflows.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// Which `/etc/profile` and `/etc/profile.d` an environment was read from: device and inode, and time of change in nanoseconds, of each.
 pub(crate) type Profile = [u64; 4];
 
 /// What the driver asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
-    /// Enter the namespaces of this process (a pid as systemd-nspawn sees it).
+    /// Enter the namespaces of this process (a pid as systemd-nspawn sees it). The cgroup for commands may come along as a descriptor.
     Join { leader: i32 },
     /// Start a program with these descriptors as 0, 1, 2, ... If `profile` is given and no longer the machine's, answer `Stale` instead.
     Run { id: u32, profile: Option<Profile>, argv: Vec<Vec<u8>>, env: Vec<Vec<u8>> },
@@ -152,7 +158,7 @@ pub(crate) fn stand(socket: &OwnedFd) -> io::Result<()> {
             fd => OwnedFd::from_raw_fd(fd),
         }
     };
-    let mut running: HashMap<i32, u32> = HashMap::new();
+    let mut door = Door { socket, running: HashMap::new(), home: None };
     let mut buffer = vec![0; REQUEST_MAX];
     loop {
         let mut poll = [PollFd::new(socket, PollFlags::IN), PollFd::new(&children, PollFlags::IN)];
@@ -163,7 +169,7 @@ pub(crate) fn stand(socket: &OwnedFd) -> io::Result<()> {
         let (request_due, child_due) = (!poll[0].revents().is_empty(), !poll[1].revents().is_empty());
         if child_due {
             let _ = rustix::io::read(&children, &mut [0; 1024]);
-            reap(socket, &mut running)?;
+            door.reap()?;
         }
         if request_due {
             let (length, fds) = receive(socket.as_fd(), &mut buffer)?;
@@ -171,44 +177,78 @@ pub(crate) fn stand(socket: &OwnedFd) -> io::Result<()> {
                 return Ok(());
             }
             if let Some(request) = Request::decode(&buffer[..length]) {
-                answer(socket, &mut running, request, &fds)?;
+                door.answer(request, fds)?;
             }
         }
     }
 }
 
-fn answer(socket: &OwnedFd, running: &mut HashMap<i32, u32>, request: Request, fds: &[OwnedFd]) -> io::Result<()> {
-    match request {
-        Request::Join { leader } => match join(leader) {
-            Ok([leader, door]) => {
-                send(socket.as_fd(), &Reply::Joined { errno: 0 }.encode(), &[leader.as_fd(), door.as_fd()])
-            }
-            Err(errno) => send(socket.as_fd(), &Reply::Joined { errno: errno as i32 }.encode(), &[]),
-        },
-        Request::Signal { id, signal } => {
-            if let Some(pid) = running.iter().find_map(|(pid, of)| (*of == id).then_some(*pid)) {
-                // SAFETY: a plain system call; the process has not been reaped, so the group is still its own.
-                unsafe { libc::kill(-pid, signal) };
-            }
-            Ok(())
-        }
-        Request::Run { id, profile, argv, env } => {
-            let now = profile.map(|_| identity());
-            if let Some(now) = now.filter(|now| profile != Some(*now)) {
-                return send(socket.as_fd(), &Reply::Stale { id, profile: now }.encode(), &[]);
-            }
-            match start(&argv, &env, fds) {
-                Ok(pid) => {
-                    running.insert(pid, id);
-                    send(socket.as_fd(), &Reply::Started { id }.encode(), &[])
+struct Door<'a> {
+    socket: &'a OwnedFd,
+    /// Commands by pid.
+    running: HashMap<i32, u32>,
+    home: Option<Home>,
+}
+
+/// Where commands live.
+struct Home {
+    leader: OwnedFd,
+    /// None where there is no cgroup of version 2.
+    cgroup: Option<OwnedFd>,
+}
+
+impl Door<'_> {
+    fn answer(&mut self, request: Request, mut fds: Vec<OwnedFd>) -> io::Result<()> {
+        match request {
+            Request::Join { leader } => match join(leader) {
+                Ok([leader, door]) => {
+                    let sent = self.reply(Reply::Joined { errno: 0 }, &[leader.as_fd(), door.as_fd()]);
+                    self.home = Some(Home { leader, cgroup: fds.pop() });
+                    sent
                 }
-                Err(errno) => send(socket.as_fd(), &Reply::Failed { id, errno: errno as i32 }.encode(), &[]),
+                Err(errno) => self.reply(Reply::Joined { errno: errno as i32 }, &[]),
+            },
+            Request::Signal { id, signal } => {
+                if let Some(pid) = self.running.iter().find_map(|(pid, of)| (*of == id).then_some(*pid)) {
+                    // SAFETY: a plain system call; the process has not been reaped, so the group is still its own.
+                    unsafe { libc::kill(-pid, signal) };
+                }
+                Ok(())
+            }
+            Request::Run { id, profile, argv, env } => {
+                let now = profile.map(|_| identity());
+                if let Some(now) = now.filter(|now| profile != Some(*now)) {
+                    return self.reply(Reply::Stale { id, profile: now }, &[]);
+                }
+                match start(self.home.as_ref(), &argv, &env, &fds) {
+                    Ok(pid) => {
+                        self.running.insert(pid, id);
+                        self.reply(Reply::Started { id }, &[])
+                    }
+                    Err(errno) => self.reply(Reply::Failed { id, errno: errno as i32 }, &[]),
+                }
             }
         }
     }
+
+    /// Collects ended commands and tells their statuses.
+    fn reap(&mut self) -> io::Result<()> {
+        while let Ok(Some((pid, status))) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {
+            let status = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
+            if let Some(id) = self.running.remove(&pid.as_raw_nonzero().get()) {
+                self.reply(Reply::Exited { id, status: status.unwrap_or(0) }, &[])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn reply(&self, reply: Reply, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        send(self.socket.as_fd(), &reply.encode(), fds)
+    }
 }
 
-/// Enters all namespaces of `leader` but its user namespace, which is the door's own already.
+/// Enters the namespaces of `leader`: all but its user namespace, which is the door's own already, and its cgroup namespace, in which the
+/// door's own cgroup is not.
 fn join(leader: i32) -> nix::Result<[OwnedFd; 2]> {
     let open = |pid: Option<Pid>| {
         let pid = pid.ok_or(nix::errno::Errno::ESRCH)?;
@@ -221,8 +261,7 @@ fn join(leader: i32) -> nix::Result<[OwnedFd; 2]> {
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWIPC
-        | CloneFlags::CLONE_NEWNET
-        | CloneFlags::CLONE_NEWCGROUP;
+        | CloneFlags::CLONE_NEWNET;
     setns(&leader, namespaces)?;
     Ok([leader, door])
 }
@@ -240,7 +279,7 @@ fn identity() -> Profile {
 }
 
 /// Forks and executes a program in the container, in a session of its own. The first of `argv` is looked up in the `PATH` of `env`.
-fn start(argv: &[Vec<u8>], env: &[Vec<u8>], fds: &[OwnedFd]) -> nix::Result<i32> {
+fn start(home: Option<&Home>, argv: &[Vec<u8>], env: &[Vec<u8>], fds: &[OwnedFd]) -> nix::Result<i32> {
     let pointers = |texts: &[Vec<u8>]| -> Vec<*const libc::c_char> {
         texts.iter().map(|text| text.as_ptr().cast()).chain([std::ptr::null()]).collect()
     };
@@ -250,11 +289,13 @@ fn start(argv: &[Vec<u8>], env: &[Vec<u8>], fds: &[OwnedFd]) -> nix::Result<i32>
     let programs = candidates(argv.first().copied(), path);
     let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
     // SAFETY: the door has one thread; the child makes system calls and ends in execve or _exit.
-    match unsafe { libc::fork() } {
-        -1 => Err(nix::errno::Errno::last()),
+    match unsafe { fork_into(home.and_then(|home| home.cgroup.as_ref()))? } {
         0 => {
             // SAFETY: as above; the pointers are to memory of this process that nothing changes.
             unsafe {
+                if let Some(home) = home {
+                    libc::setns(home.leader.as_raw_fd(), libc::CLONE_NEWCGROUP);
+                }
                 libc::setsid();
                 let mut none: libc::sigset_t = std::mem::zeroed();
                 libc::sigemptyset(&raw mut none);
@@ -274,6 +315,29 @@ fn start(argv: &[Vec<u8>], env: &[Vec<u8>], fds: &[OwnedFd]) -> nix::Result<i32>
         }
         pid => Ok(pid),
     }
+}
+
+/// fork(2), the child being born into `cgroup` (`clone(2)`, `CLONE_INTO_CGROUP`) where that is possible.
+///
+/// # Safety
+///
+/// The caller must have one thread, and the child keep to system calls.
+unsafe fn fork_into(cgroup: Option<&OwnedFd>) -> nix::Result<i32> {
+    if let Some(cgroup) = cgroup {
+        // SAFETY: all zeros is a valid value of this structure of integers.
+        let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+        args.flags = CLONE_INTO_CGROUP;
+        args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+        args.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());
+        // SAFETY: without a stack of its own the child goes on like a forked one; the caller keeps the rest of the promise.
+        let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
+        // A container's systemd may have removed the cgroup; then the door's own must do.
+        if let Ok(pid @ 0..) = i32::try_from(pid) {
+            return Ok(pid);
+        }
+    }
+    // SAFETY: as the caller promises.
+    nix::errno::Errno::result(unsafe { libc::fork() })
 }
 
 /// Full paths to try for a program, each with its NUL.
@@ -311,17 +375,6 @@ unsafe fn place(fds: &[RawFd]) {
         }
         libc::syscall(libc::SYS_close_range, next.cast_unsigned().max(3), u32::MAX, 0);
     }
-}
-
-/// Collects ended commands and tells their statuses.
-fn reap(socket: &OwnedFd, running: &mut HashMap<i32, u32>) -> io::Result<()> {
-    while let Ok(Some((pid, status))) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {
-        let status = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
-        if let Some(id) = running.remove(&pid.as_raw_nonzero().get()) {
-            send(socket.as_fd(), &Reply::Exited { id, status: status.unwrap_or(0) }.encode(), &[])?;
-        }
-    }
-    Ok(())
 }
 
 /// Sends one datagram.

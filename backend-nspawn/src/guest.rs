@@ -185,7 +185,8 @@ impl Shared {
 
     /// Sends the door into the container; from here on commands can run.
     async fn join(self: &Arc<Self>, boot: &Boot, leader: i32) -> io::Result<()> {
-        let joined = boot.channel.join(leader).await?;
+        let cgroup = boot::commands_cgroup(&boot.cgroups, boot.owner);
+        let joined = boot.channel.join(leader, cgroup).await?;
         boot::enter_leaf(&boot.cgroups, joined.door.as_fd())?;
         self.register(boot, joined.leader.as_fd()).await?;
         let cursor = {

@@ -54,7 +54,8 @@ impl Scopes {
         if !Path::new("/run/systemd/system").is_dir() {
             return if request.machined == Machined::Require { Err(Error::NoSystemd) } else { Ok(None) };
         }
-        let bus = within("the system bus", zbus::connection::Builder::system().method_timeout(PATIENCE).build()).await?;
+        let bus =
+            within("the system bus", zbus::connection::Builder::system().method_timeout(PATIENCE).build()).await?;
         let mut machine = format!("{}-{}", request.run, request.machine.name);
         machine.truncate(NAME_MAX);
         let scope = format!("tandem-{}-{}.scope", request.run, request.machine.name);

@@ -1,10 +1,11 @@
 //! Test scripts: a Python interpreter of their own, and the interface by which they drive machines.
 //!
-//! An [`Interpreter`] is started early: it reads the script and says what is wrong with it while other things are checked, and then waits
-//! for the word to go. Scripts, and whoever else wants to, talk to a [`Server`] by [Varlink](https://varlink.org).
+//! An [`Interpreter`] checks its script first and then waits for the word to go. It is started in the run's namespaces, so that all that a
+//! script leaves behind ends with the run; [`check`] starts another one, which is cheaper, before there is a run. Scripts, and whoever else
+//! wants to, talk to a [`Server`] by [Varlink](https://varlink.org).
 //!
-//! From the inside out: [`session`] is what all connections share, [`interface`] has the methods, [`call`], [`verb`] and [`console`] what
-//! they do and reply, [`server`] the connections; [`package`] is the Python side, [`output`] what a script prints, [`interpreter`] the process.
+//! From the inside out: `session` is what all connections share, `interface` has the methods, `call`, `verb` and `console` what they do and
+//! reply, `server` the connections; `package` is the Python side, `output` what a script prints, `interpreter` the process.
 
 mod call;
 mod console;

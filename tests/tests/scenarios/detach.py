@@ -5,7 +5,9 @@ import glob
 import os
 import sys
 
-TOKEN, SECRET = sys.argv[1:]
+TOKEN, SECRET, HOST = sys.argv[1:]
+if os.readlink("/proc/self/ns/mnt") == HOST:
+    sys.exit("this is the host itself")
 LIBC = ctypes.CDLL(None, use_errno=True)
 MNT_DETACH = 2
 CLONE_NEWNS = 0x00020000
@@ -19,17 +21,18 @@ for _ in range(5):
         print("cannot join again:", os.strerror(ctypes.get_errno()))
         break
 print("below:", *sorted(os.listdir("/")))
+if os.path.exists("/root/detach.py"):
+    print("this is still the machine")
+    sys.exit()
 for top in ["", "/old", "/..", *glob.glob("/proc/*/root"), *glob.glob("/machine*")]:
     for path in [TOKEN, SECRET]:
         if not os.path.exists(top + path):
             continue
         if path == SECRET:
             print("sees", top + path)
+        # If this is the machine's copy, the host's file stays as it is, which the test looks at.
         try:
-            with open(top + path, "a") as file:
-                file.write("x")
-            if not top.startswith("/machine"):
-                print("writes", top + path)
+            open(top + path, "a").write("x")
         except OSError:
             pass
 for directory in ["/usr", "/bin", "/lib", "/sys", "/etc", "/dev"]:
