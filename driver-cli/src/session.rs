@@ -169,7 +169,7 @@ async fn script(options: Options, test: Test) -> Outcome {
     match interpreter.run(test).await {
         Ok(ScriptOutcome::Passed) => Outcome::Passed,
         Ok(ScriptOutcome::Failed(_)) => Outcome::Failed,
-        Ok(ScriptOutcome::Crashed(_)) => Outcome::Broken,
+        Ok(ScriptOutcome::MachineFailed(_) | ScriptOutcome::Crashed(_)) => Outcome::Broken,
         Err(error) => broken(format!("running the script failed: {error}")),
     }
 }

@@ -23,29 +23,31 @@ def run(script: str, code: CodeType, address: str) -> None:
     sys.argv[:] = [script]
     # Last, so that a file beside the script cannot take the place of a module of the library.
     sys.path.append(os.path.dirname(script))
-    report = _execute(script, code, main.__dict__)
+    failure = _execute(script, code, main.__dict__)
     try:
-        if report is None:
+        if failure is None:
             client.call("ReportSuccess", {})
         else:
-            client.call("ReportFailure", {"report": report})
+            report, broken = failure
+            client.call("ReportFailure", {"report": report, "machine_failed": broken})
     except MachineError:
         # The driver is on its way out and does not want to know.
         sys.exit(1)
-    if report is not None:
+    if failure is not None:
         sys.exit(1)
 
 
-def _execute(script: str, code: CodeType, symbols: dict[str, object]) -> str | None:
-    """Why the script failed, if it did."""
+def _execute(script: str, code: CodeType, symbols: dict[str, object]) -> tuple[str, bool] | None:
+    """Why the script failed, if it did, and whether that was a machine's fault rather than the test's verdict."""
     try:
         exec(code, symbols)  # noqa: S102 - running the script is what this is for
     except SystemExit as end:
         if end.code in (None, 0):
             return None
-        return end.code if isinstance(end.code, str) else f"the script ended with sys.exit({end.code!r})"
+        why = end.code if isinstance(end.code, str) else f"the script ended with sys.exit({end.code!r})"
+        return why, False
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is reported
         from test_driver import report
 
-        return report.failure(error, script)
+        return report.failure(error, script), isinstance(error, MachineError)
     return None

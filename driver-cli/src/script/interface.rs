@@ -523,8 +523,8 @@ impl Interface {
         self.session().say(Said::Success);
     }
 
-    /// Says that the script failed, with what people are told.
-    async fn report_failure(&self, report: String) {
-        self.session().say(Said::Failure(report));
+    /// Says that the script failed, with what people are told, and whether the reason was a machine that broke.
+    async fn report_failure(&self, report: String, machine_failed: bool) {
+        self.session().say(if machine_failed { Said::MachineFailure(report) } else { Said::Failure(report) });
     }
 }

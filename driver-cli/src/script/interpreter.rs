@@ -81,6 +81,8 @@ pub enum ScriptOutcome {
     Passed,
     /// It ended in another way. The report, of several lines, is what people are told; it is in the record.
     Failed(String),
+    /// A machine, its backend or the host broke, and the script did not catch that. The report is in the record, too.
+    MachineFailed(String),
     /// Its interpreter was killed. The report is in the record, too.
     Crashed(String),
 }
@@ -186,6 +188,7 @@ impl Interpreter {
 fn outcome(said: Option<Said>, status: ExitStatus) -> ScriptOutcome {
     match (said, status.code()) {
         (Some(Said::Failure(report)), _) => ScriptOutcome::Failed(report),
+        (Some(Said::MachineFailure(report)), _) => ScriptOutcome::MachineFailed(report),
         (Some(Said::Success), Some(0)) => ScriptOutcome::Passed,
         (Some(Said::Success), Some(status)) => ScriptOutcome::Failed(format!(
             "the script came to its end, but then the interpreter ended with status {status}"

@@ -41,6 +41,8 @@ pub struct Test {
 pub(super) enum Said {
     Success,
     Failure(String),
+    /// A machine broke.
+    MachineFailure(String),
 }
 
 /// A test with the state that a server keeps of it.
@@ -164,7 +166,7 @@ impl Session {
 
     /// Takes note of how the script ended. The first word counts.
     pub(super) fn say(&self, said: Said) {
-        if let Said::Failure(report) = &said {
+        if let Said::Failure(report) | Said::MachineFailure(report) = &said {
             self.test.recorder.record(Kind::Failure { report: report.clone() });
         }
         self.state().said.get_or_insert(said);

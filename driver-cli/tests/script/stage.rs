@@ -124,9 +124,21 @@ impl Stage {
     /// Runs a script that must fail and returns its report, the script's path replaced by `SCRIPT`.
     pub(crate) async fn fail(&self, script: &str) -> String {
         match self.run(script).await {
-            ScriptOutcome::Failed(report) => report.replace(self.script_path().to_str().unwrap(), "SCRIPT"),
+            ScriptOutcome::Failed(report) => self.without_path(&report),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Runs a script that must end by a machine's failure, and returns its report as [`fail`](Self::fail) does.
+    pub(crate) async fn break_down(&self, script: &str) -> String {
+        match self.run(script).await {
+            ScriptOutcome::MachineFailed(report) => self.without_path(&report),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn without_path(&self, report: &str) -> String {
+        report.replace(self.script_path().to_str().unwrap(), "SCRIPT")
     }
 
     pub(crate) fn events(&self) -> Vec<Event> {

@@ -97,7 +97,7 @@ async fn machines_that_cannot_start_are_named() {
     for name in ["a", "c"] {
         stage.fake(name).boots(driver_core::fake::Booting::Unlaunched(Duration::ZERO, "no disk".into()));
     }
-    let report = stage.fail("start_all()\n").await;
+    let report = stage.break_down("start_all()\n").await;
     assert!(report.contains("Failed to start the following machines:\na: ") && report.contains("\nc: "), "{report}");
     assert!(!report.contains("\nb: "), "{report}");
 }
@@ -177,7 +177,7 @@ async fn a_dead_machine_ends_a_wait_for_its_console() {
         server.die(Exit::Died("it fell over".into()));
     };
     let script = "server.wait_for_console_text('panic')\nserver.wait_for_console_text('never')\n";
-    let (report, ()) = tokio::join!(stage.fail(script), watcher);
+    let (report, ()) = tokio::join!(stage.break_down(script), watcher);
     assert!(
         report.contains("MachineError: machine server: wait_for_console_text: it is not running any more"),
         "{report}"
@@ -190,7 +190,7 @@ async fn a_dead_machine_ends_a_wait_for_its_console() {
 async fn a_dead_machine_ends_a_wait() {
     let stage = Stage::new(&["server"]);
     stage.fake("server").reply("fatal", Reply::die(Exit::Died("it fell over".into())));
-    let report = stage.fail("server.wait_until_succeeds('fatal')\n").await;
+    let report = stage.break_down("server.wait_until_succeeds('fatal')\n").await;
     assert!(report.contains("MachineError: machine server: "), "{report}");
     assert!(report.contains("it fell over"), "{report}");
 }
