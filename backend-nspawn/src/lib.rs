@@ -1,8 +1,8 @@
 //! Containers: systemd-nspawn in namespaces of their own.
 //!
 //! A container is safe to be root in: it lives in a user namespace with 65536 ids of its own, above layers whose owners are mapped to them,
-//! in a pid namespace that ends with it, in cgroups of its own, and below a root that shows nothing of the host but its programs. See
-//! [`launch`] for how it gets there and [`door`] for how commands get in.
+//! in a pid namespace that ends with it, in cgroups of its own, and below a root that shows nothing of the host but its programs.
+//! `launch.rs` tells how it gets there, `door.rs` how commands get in.
 //!
 //! ```no_run
 //! use std::sync::Arc;

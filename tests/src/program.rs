@@ -6,8 +6,8 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -22,7 +22,7 @@ pub struct Program {
     pub pen: Pen,
     directory: TempDir,
     lines: Receiver<String>,
-    errors: thread::JoinHandle<String>,
+    streams: [JoinHandle<String>; 2],
 }
 
 /// How a program ended.
@@ -30,7 +30,7 @@ pub struct Program {
 pub struct Ended {
     /// Its status as a shell would have it.
     pub status: i32,
-    /// What it wrote to standard output and nobody has read yet.
+    /// What it wrote to standard output.
     pub stdout: String,
     /// What it wrote to standard error.
     pub stderr: String,
@@ -50,16 +50,9 @@ impl Program {
         pen.confine(&mut command)?;
         let mut child = command.spawn()?;
         let (sender, lines) = channel();
-        if let Some(stdout) = child.stdout.take() {
-            thread::spawn(move || BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        }
-        let stderr = child.stderr.take();
-        let errors = thread::spawn(move || {
-            let mut text = Vec::new();
-            let _ = stderr.map(|mut stderr| stderr.read_to_end(&mut text));
-            String::from_utf8_lossy(&text).into_owned()
-        });
-        Ok(Self { child, pen, directory, lines, errors })
+        let stdout = follow(child.stdout.take(), sender.clone());
+        let stderr = follow(child.stderr.take(), sender);
+        Ok(Self { child, pen, directory, lines, streams: [stdout, stderr] })
     }
 
     /// The directory that it runs in.
@@ -67,7 +60,7 @@ impl Program {
         self.directory.path()
     }
 
-    /// Waits until it writes this line to standard output; false if it ends, or does not, within `limit`.
+    /// Waits until it writes this line; false if it ends, or does not, within `limit`.
     pub fn says(&self, wanted: &str, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         loop {
@@ -95,13 +88,31 @@ impl Program {
             if Instant::now() > deadline {
                 self.child.kill()?;
                 self.child.wait()?;
-                let said = self.errors.join().unwrap_or_default();
+                let said = self.streams.map(|stream| stream.join().unwrap_or_default()).concat();
                 return Err(io::Error::other(format!("it still ran after {limit:?}; it said:\n{said}")));
             }
             thread::sleep(Duration::from_millis(5));
         };
         let status = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
-        let stdout = self.lines.iter().fold(String::new(), |text, line| text + &line + "\n");
-        Ok((Ended { status, stdout, stderr: self.errors.join().unwrap_or_default() }, self.pen))
+        let [stdout, stderr] = self.streams.map(|stream| stream.join().unwrap_or_default());
+        Ok((Ended { status, stdout, stderr }, self.pen))
     }
+}
+
+/// Reads a stream to its end in a thread of its own and passes its lines on meanwhile.
+fn follow(stream: Option<impl Read + Send + 'static>, lines: Sender<String>) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut text = String::new();
+        let Some(stream) = stream else { return text };
+        let mut stream = BufReader::new(stream);
+        let mut line = Vec::new();
+        while stream.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+            let said = String::from_utf8_lossy(&line);
+            text.push_str(&said);
+            // Nobody may be listening any more.
+            let _ = lines.send(said.trim_end().to_owned());
+            line.clear();
+        }
+        text
+    })
 }

@@ -12,11 +12,16 @@ use tandem_tests::{TestResult, host_lock, requirement};
 /// How long a killed run may take to go.
 const WITHIN: Duration = Duration::from_secs(1);
 
-/// The phases of a story, with the milliseconds that each takes at least, more or less.
+/// The phases of both programs, with about as many milliseconds as each takes. The empty one begins with the program.
 const PHASES: [(&str, u64); 7] =
-    [("plan", 60), ("boot", 900), ("command", 250), ("copy", 150), ("reboot", 500), ("shutdown", 150), ("teardown", 60)];
+    [("", 60), ("boot", 600), ("command", 250), ("copy", 150), ("reboot", 500), ("shutdown", 150), ("teardown", 60)];
 
+/// A test in Rust.
 const STORY: &str = env!("CARGO_BIN_EXE_story-under-test");
+
+/// The program `tandem`, and the same test as a script for it.
+const TANDEM: &str = env!("CARGO_BIN_EXE_tandem-under-test");
+const SCRIPT: &str = include_str!("story.py");
 
 #[test]
 fn a_driver_killed_at_twenty_random_instants_leaves_nothing() -> TestResult {
@@ -24,14 +29,19 @@ fn a_driver_killed_at_twenty_random_instants_leaves_nothing() -> TestResult {
         return Ok(());
     }
     let _lock = host_lock::alone()?;
+    let before = Snapshot::take(&[])?;
     let mut failures = Vec::new();
     let mut slowest = Duration::ZERO;
     for number in 0..20 {
-        let (phase, length) = PHASES[number % PHASES.len()];
+        let (phase, length) = PHASES[number / 2 % PHASES.len()];
         let pause = Duration::from_micros(random()? % (length * 1000));
-        match killed_at(phase, pause) {
+        let program = match number % 2 {
+            0 => Program::start(STORY, &[], &[]),
+            _ => Program::start(TANDEM, &["run", "story.py"], &[("story.py", SCRIPT)]),
+        };
+        match killed_at(program?, &before, phase, pause) {
             Ok(took) => slowest = slowest.max(took),
-            Err(error) => failures.push(format!("killed {pause:?} into {phase}: {error}")),
+            Err(error) => failures.push(format!("number {number}, killed {pause:?} into \"{phase}\": {error}")),
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
@@ -39,10 +49,8 @@ fn a_driver_killed_at_twenty_random_instants_leaves_nothing() -> TestResult {
     Ok(())
 }
 
-fn killed_at(phase: &str, pause: Duration) -> TestResult<Duration> {
-    let before = Snapshot::take(&[])?;
-    let program = Program::start(STORY, &[], &[])?;
-    if !program.says(phase, Duration::from_secs(60)) {
+fn killed_at(program: Program, before: &Snapshot, phase: &str, pause: Duration) -> TestResult<Duration> {
+    if !phase.is_empty() && !program.says(phase, Duration::from_secs(60)) {
         let (ended, _) = program.wait(Duration::ZERO)?;
         return Err(format!("it does not come so far: {}", ended.stderr).into());
     }

@@ -1,7 +1,9 @@
 //! Stories of whole runs with containers, one idea a file.
 
 mod attacks;
+mod bad_input;
 mod death;
+mod interrupted;
 mod killed;
 mod lan;
 mod leftovers;
