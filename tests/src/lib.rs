@@ -2,7 +2,8 @@
 //!
 //! [`requirement`] says what a test needs of the host. A [`stage::Stage`] is a run of the test's own process; a [`program::Program`] is one
 //! of another process, which lives in a [`pen::Pen`] so that everything it starts can be told from the rest of the host. [`leftovers`] finds
-//! what a run left behind or changed, [`ground`] is what the conformance suite stands on, [`roots`] are file systems for machines.
+//! what a run left behind or changed, [`ground`] is what the conformance suite stands on, [`roots`] are file systems for machines,
+//! [`systemd_host`] boots a host with systemd.
 
 pub mod ground;
 pub mod host_lock;
@@ -12,6 +13,7 @@ pub mod program;
 pub mod requirement;
 pub mod roots;
 pub mod stage;
+pub mod systemd_host;
 pub mod tree;
 
 /// What a test returns: any error is a failure.

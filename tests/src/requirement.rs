@@ -6,6 +6,7 @@ use backend_nspawn::Nspawn;
 use driver_core::backend::Backend;
 
 use crate::roots::SmallRoot;
+use crate::systemd_host::SystemdHost;
 
 /// Whether containers can run here.
 pub fn containers() -> bool {
@@ -27,6 +28,21 @@ pub fn small_root() -> Option<SmallRoot> {
         Ok(root) => Some(root),
         Err(error) => {
             met(Some(format!("no small root could be built: {error}")));
+            None
+        }
+    }
+}
+
+/// The files of a systemd host, built when first asked for. One can be booted here, too.
+pub fn systemd_host() -> Option<SystemdHost> {
+    let lacking = lacking_for_containers().or_else(|| lacking_program("mmdebstrap")).or_else(|| lacking_program("unshare"));
+    if !met(lacking) {
+        return None;
+    }
+    match SystemdHost::build() {
+        Ok(host) => Some(host),
+        Err(error) => {
+            met(Some(format!("no systemd host could be built: {error}")));
             None
         }
     }

@@ -8,9 +8,8 @@ use std::process::Command;
 
 use rustix::fs::{FlockOperation, flock};
 
-/// What mmdebstrap is asked for.
-const ARGUMENTS: [&str; 4] =
-    ["--variant=minbase", "--mode=root", "--include=systemd,systemd-sysv,dbus,bash,coreutils,iproute2", "bookworm"];
+/// What a machine's root has, beyond what every Debian has.
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,bash,coreutils,iproute2";
 
 /// A small Debian with systemd, as a directory and as a tar file. It lies in the user's cache and stays there.
 #[derive(Clone, Debug)]
@@ -24,10 +23,16 @@ pub struct SmallRoot {
 impl SmallRoot {
     /// Takes the root from the cache, or builds it, which needs a Debian mirror and some twenty seconds.
     pub fn build() -> io::Result<Self> {
+        Self::with(PACKAGES)
+    }
+
+    /// The same with these packages, separated by commas.
+    pub fn with(packages: &str) -> io::Result<Self> {
+        let arguments = ["--variant=minbase", "--mode=root", &format!("--include={packages}"), "bookworm"];
         let cache = cache()?;
         let lock = File::create(cache.join("lock"))?;
         flock(&lock, FlockOperation::LockExclusive)?;
-        let name = format!("debian-{:016x}", hash(&ARGUMENTS));
+        let name = format!("debian-{:016x}", hash(&arguments));
         let root = Self { directory: cache.join(&name), tar: cache.join(format!("{name}.tar")) };
         if root.tar.exists() {
             return Ok(root);
@@ -41,7 +46,7 @@ impl SmallRoot {
         }
         // What is mounted while it is built is seen by nobody else.
         let mut mmdebstrap = Command::new("unshare");
-        run(mmdebstrap.args(["--mount", "--fork", "mmdebstrap"]).args(ARGUMENTS).arg(&building))?;
+        run(mmdebstrap.args(["--mount", "--fork", "mmdebstrap"]).args(arguments).arg(&building))?;
         run(Command::new("tar").arg("-C").arg(&building).arg("-cf").arg(&packing).arg("."))?;
         fs::rename(&building, &root.directory)?;
         fs::rename(&packing, &root.tar)?;

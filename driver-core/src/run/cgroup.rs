@@ -77,7 +77,7 @@ pub fn inherit_cpuset(directory: &Path) -> io::Result<()> {
 }
 
 /// Removes a cgroup with all below it. Fails with `ResourceBusy` while a process is in one of them.
-pub(super) fn remove_tree(directory: &Path) -> io::Result<()> {
+pub fn remove_tree(directory: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
