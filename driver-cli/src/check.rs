@@ -46,14 +46,13 @@ pub(crate) async fn tests(args: &TestArgs, backends: &[Arc<dyn Backend>], report
     }
     let mut tests = Vec::new();
     for file in &args.tests {
-        match spec::read(file) {
-            Ok(mut spec) => {
-                if let Some(backend) = &args.backend {
-                    spec.machines.iter_mut().for_each(|machine| machine.backend.clone_from(backend));
-                }
-                tests.push(Test { file: file.clone(), spec });
+        let (spec, problems) = spec::examine(file);
+        report.add(file.display(), problems);
+        if let Some(mut spec) = spec {
+            if let Some(backend) = &args.backend {
+                spec.machines.iter_mut().for_each(|machine| machine.backend.clone_from(backend));
             }
-            Err(problems) => report.add(file.display(), problems),
+            tests.push(Test { file: file.clone(), spec });
         }
     }
     names(&tests, report);

@@ -68,7 +68,7 @@ impl Ground {
     }
 
     /// A fake whose commands are run by the host's bash.
-    pub async fn fake() -> TestResult<Self> {
+    pub fn fake() -> TestResult<Self> {
         let directory = tempfile::tempdir()?;
         let backend = FakeBackend::new();
         let fake = backend.machine("m");

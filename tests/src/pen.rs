@@ -45,7 +45,8 @@ impl Pen {
     pub fn confine(&self, command: &mut Command) -> io::Result<()> {
         let open = |cgroup: &PathBuf| OpenOptions::new().write(true).open(cgroup.join("cgroup.procs"));
         let doors: Vec<File> = self.cgroups.iter().map(open).collect::<io::Result<_>>()?;
-        let enter = move || doors.iter().try_for_each(|door| rustix::io::write(door, b"0").map(drop).map_err(Into::into));
+        let enter =
+            move || doors.iter().try_for_each(|door| rustix::io::write(door, b"0").map(drop).map_err(Into::into));
         // SAFETY: only system calls are made between fork and exec.
         unsafe { command.pre_exec(enter) };
         Ok(())
@@ -79,7 +80,9 @@ impl Pen {
         let mut rest = self.cgroups.clone();
         while let Some(cgroup) = rest.pop() {
             let entries = fs::read_dir(&cgroup).into_iter().flatten().flatten();
-            rest.extend(entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()));
+            rest.extend(
+                entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()),
+            );
             found.push(cgroup);
         }
         found
@@ -124,7 +127,9 @@ fn shown_at(mount: &str, controllers: &str, path: &str) -> Option<PathBuf> {
     let words: Vec<&str> = kind.split(' ').collect();
     let fits = match (*words.first()?, controllers) {
         ("cgroup2", "") => true,
-        ("cgroup", named) if !named.is_empty() => named.split(',').all(|one| words.last().is_some_and(|all| all.split(',').any(|it| it == one))),
+        ("cgroup", named) if !named.is_empty() => {
+            named.split(',').all(|one| words.last().is_some_and(|all| all.split(',').any(|it| it == one)))
+        }
         _ => false,
     };
     let below = path.strip_prefix(root.trim_end_matches('/'))?;

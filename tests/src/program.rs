@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -34,6 +33,10 @@ pub struct Ended {
     pub stdout: String,
     /// What it wrote to standard error.
     pub stderr: String,
+    /// The pen, in which something may still run.
+    pub pen: Pen,
+    /// The directory that it ran in; removed with this value.
+    pub directory: TempDir,
 }
 
 impl Program {
@@ -55,11 +58,6 @@ impl Program {
         Ok(Self { child, pen, directory, lines, streams: [stdout, stderr] })
     }
 
-    /// The directory that it runs in.
-    pub fn directory(&self) -> &Path {
-        self.directory.path()
-    }
-
     /// Waits until it writes this line; false if it ends, or does not, within `limit`.
     pub fn says(&self, wanted: &str, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
@@ -79,7 +77,7 @@ impl Program {
     }
 
     /// Waits for its end; kills it after `limit` and says so.
-    pub fn wait(mut self, limit: Duration) -> io::Result<(Ended, Pen)> {
+    pub fn wait(mut self, limit: Duration) -> io::Result<Ended> {
         let deadline = Instant::now() + limit;
         let status = loop {
             if let Some(status) = self.child.try_wait()? {
@@ -95,7 +93,7 @@ impl Program {
         };
         let status = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
         let [stdout, stderr] = self.streams.map(|stream| stream.join().unwrap_or_default());
-        Ok((Ended { status, stdout, stderr }, self.pen))
+        Ok(Ended { status, stdout, stderr, pen: self.pen, directory: self.directory })
     }
 }
 

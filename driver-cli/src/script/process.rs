@@ -19,7 +19,8 @@ pub(super) struct Process {
 impl Process {
     /// Starts a program; in the namespaces of a run's init, if there is one, so that whatever it starts ends with the run.
     pub(super) async fn start(mut command: Command, init: Option<Arc<OwnedFd>>) -> io::Result<Self> {
-        command.process_group(0).kill_on_drop(true);
+        // Where the run's namespaces are joined the working directory becomes `/` (setns(2)).
+        command.process_group(0).kill_on_drop(true).current_dir(std::env::current_dir()?);
         let child = match init {
             Some(init) => driver_core::run::within(&init, move || command.spawn()).await?,
             None => command.spawn()?,

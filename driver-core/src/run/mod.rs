@@ -39,7 +39,7 @@ pub use namespaces::within;
 pub fn check(spec: &TestSpec, backends: &[Arc<dyn Backend>]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut asked: Vec<String> = Vec::new();
-    for machine in &spec.machines {
+    for machine in spec.machines.iter().filter(|machine| !machine.backend.is_empty()) {
         match backend_of(machine, backends) {
             Err(problem) => problems.push(problem),
             Ok(backend) => {

@@ -45,12 +45,12 @@ impl Form {
     }
 }
 
-/// See [`super::read`].
-pub(super) fn read(path: &Path) -> Result<TestSpec, Vec<Problem>> {
+/// See [`super::examine`].
+pub(super) fn examine(path: &Path) -> (Option<TestSpec>, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut report = Report::new(path, &mut problems);
     let spec = form(path, &mut report).and_then(|form| parse(path, form, &text(path, &mut report)?, &mut report));
-    spec.filter(|_| problems.is_empty()).ok_or(problems)
+    (spec, problems)
 }
 
 fn form(path: &Path, report: &mut Report<'_>) -> Option<Form> {
@@ -213,7 +213,7 @@ start_all()
         let files = files(&[("t.py", PYTHON.as_bytes()), ("script.py", script), ("t.toml", toml), ("t.json", json)]);
         let at = |name: &str| files.path().join(name);
 
-        let python = read(&at("t.py")).unwrap();
+        let python = crate::spec::read(&at("t.py")).unwrap();
         assert_eq!(python.name, "t");
         assert_eq!(python.script, at("t.py"));
         assert_eq!(python.requires_python.as_deref(), Some(">=3.11"));
@@ -222,8 +222,8 @@ start_all()
         assert_eq!(python.machines.len(), 1);
 
         let others = TestSpec { script: at("script.py"), ..python };
-        assert_eq!(read(&at("t.toml")), Ok(others.clone()));
-        assert_eq!(read(&at("t.json")), Ok(others));
+        assert_eq!(crate::spec::read(&at("t.toml")), Ok(others.clone()));
+        assert_eq!(crate::spec::read(&at("t.json")), Ok(others));
     }
 
     #[test]
@@ -244,7 +244,7 @@ start_all()
             ("t", "the name of a test file ends with `.py`, `.toml` or `.json`; rename it"),
         ] {
             let path = files.path().join(name);
-            let problems = read(&path).unwrap_err();
+            let problems = crate::spec::read(&path).unwrap_err();
             let [problem] = &problems[..] else { panic!("{name}: {problems:?}") };
             assert_eq!(problem.subject.split(": ").next(), path.to_str());
             assert!(problem.to_string().ends_with(expected), "{problem}");
@@ -313,7 +313,7 @@ start_all()
                 "none.toml: no `script`; add the key `script` with the path of the Python script, relative to this file",
             ),
         ] {
-            let problems = read(&files.path().join(name)).unwrap_err();
+            let problems = crate::spec::read(&files.path().join(name)).unwrap_err();
             let shown = super::super::list(&problems);
             assert!(problems.len() == 1 && shown.contains(expected), "{shown}");
         }

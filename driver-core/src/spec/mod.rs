@@ -35,7 +35,16 @@ pub use problem::{Problem, Whose, list};
 /// Looks at the files, devices and directories that the test names, but changes nothing and starts nothing. Backend names and the
 /// script's syntax are left to the caller. The error holds every problem, in the order of the file; it is never empty.
 pub fn read(path: &Path) -> Result<TestSpec, Vec<Problem>> {
-    file::read(path)
+    match examine(path) {
+        (Some(spec), problems) if problems.is_empty() => Ok(spec),
+        (_, problems) => Err(problems),
+    }
+}
+
+/// Reads a test file as far as it can be read, for further checks only: where there are problems, a key that is wrong has its default. The
+/// backend of a machine that names none is empty.
+pub fn examine(path: &Path) -> (Option<TestSpec>, Vec<Problem>) {
+    file::examine(path)
 }
 
 /// A whole test: its script and its machines.

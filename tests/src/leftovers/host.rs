@@ -90,10 +90,12 @@ pub(super) fn sysctls() -> Vec<(String, String)> {
     let mut found = Vec::new();
     walk(top, &mut |path, meta| {
         let name = path.strip_prefix(top).unwrap_or(path).display().to_string();
-        if meta.is_file() && !RESTLESS.iter().any(|restless| name.starts_with(restless)) {
-            if let Ok(value) = fs::read(path) {
-                found.push((name, String::from_utf8_lossy(&value).trim().to_owned()));
-            }
+        let restless = RESTLESS.iter().any(|restless| name.starts_with(restless));
+        if meta.is_file()
+            && !restless
+            && let Ok(value) = fs::read(path)
+        {
+            found.push((name, String::from_utf8_lossy(&value).trim().to_owned()));
         }
         true
     });

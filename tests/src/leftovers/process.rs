@@ -26,7 +26,12 @@ pub(super) fn namespaces(pids: &[i32]) -> Vec<(String, String)> {
         let kind = name.split_once(":[").map(|(kind, _)| kind);
         matches!(kind, Some("mnt" | "net" | "pid" | "user" | "uts" | "ipc" | "cgroup" | "time"))
     };
-    found.into_iter().filter(is_namespace).filter(|name| !own.contains(name)).map(|name| (name, String::new())).collect()
+    found
+        .into_iter()
+        .filter(is_namespace)
+        .filter(|name| !own.contains(name))
+        .map(|name| (name, String::new()))
+        .collect()
 }
 
 /// The processes in whose mounts a text such as a run's directory appears.

@@ -65,7 +65,10 @@ pub(crate) async fn reboot_keeps_the_disk_and_nothing_else(ground: &Ground) -> T
     for _ in 0..2 {
         machine.guest.reboot().await?;
         timeout(SOON, machine.guest.ready()).await??;
-        assert_eq!(machine.ask("[ -e /root/kept ]; [ ! -e /run/lost ]; ! systemctl is-active lost").await?, "inactive\n");
+        assert_eq!(
+            machine.ask("[ -e /root/kept ]; [ ! -e /run/lost ]; ! systemctl is-active lost").await?,
+            "inactive\n"
+        );
     }
     Ok(())
 }
@@ -99,9 +102,9 @@ pub(crate) async fn disk_lasts_from_boot_to_boot(ground: &Ground) -> TestResult 
 pub(crate) async fn commands_of_a_machine_that_is_gone_fail(ground: &Ground) -> TestResult {
     let machine = ground.boot().await?;
     machine.guest.kill().await?;
-    let error = timeout(SOON, machine.guest.run(Command::new("true"))).await?.unwrap_err();
+    let error = timeout(SOON, machine.guest.run(Command::new("true"))).await?.expect_err("it is gone");
     assert_eq!(error.machine, "m");
-    timeout(SOON, machine.guest.ready()).await?.unwrap_err();
+    timeout(SOON, machine.guest.ready()).await?.expect_err("it is gone");
     Ok(())
 }
 
@@ -157,7 +160,7 @@ pub(crate) async fn the_network_can_be_unplugged(ground: &Ground) -> TestResult 
         cable.set(0, plugged).await?;
         machine.until(&format!("[ $(cat /sys/class/net/eth1/carrier) = {carrier} ]")).await?;
     }
-    let error = cable.set(7, false).await.unwrap_err();
+    let error = cable.set(7, false).await.expect_err("it has one interface");
     assert!(error.to_string().contains("no interface number 8"), "{error}");
     Ok(())
 }

@@ -47,8 +47,9 @@ pub(crate) async fn nothing_is_read_without_stdin(ground: &Ground) -> TestResult
 
 pub(crate) async fn streams_can_be_descriptors(ground: &Ground) -> TestResult {
     let machine = ground.boot().await?;
+    let content = vec![b'x'; 300_000];
     let path = ground.directory().join("input");
-    File::create(&path)?.write_all(&[b'x'; 300_000])?;
+    File::create(&path)?.write_all(&content)?;
     let (mut reader, writer) = pipe()?;
     let mut command = Command::new("cat; echo aside >&2").timeout(Some(SOON));
     command.stdin = Some(File::open(&path)?.into());
@@ -61,6 +62,6 @@ pub(crate) async fn streams_can_be_descriptors(ground: &Ground) -> TestResult {
     let output = machine.guest.run(command).await?;
     let read = tokio::time::timeout(SOON, reading).await???;
     assert_eq!((output.status, &*output.stdout, &*output.stderr), (0, &b""[..], &b"aside\n"[..]));
-    assert_eq!(read, [b'x'; 300_000]);
+    assert_eq!(read, content);
     Ok(())
 }

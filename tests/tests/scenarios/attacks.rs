@@ -66,11 +66,14 @@ async fn the_guests_root_cannot_harm_the_host() -> TestResult {
     assert_eq!((output.status, &*output.text(), &*String::from_utf8_lossy(&output.stderr)), (0, "", ""));
 
     // Everything that the machine's root can see is killed; neither the host's processes nor the driver's are among it.
-    let _ = machine.execute("[ \"$(cat /proc/1/comm)\" = systemd ] && ! pgrep -f 98765[4] && kill -9 -1", LIMIT).await?;
+    let _ =
+        machine.execute("[ \"$(cat /proc/1/comm)\" = systemd ] && ! pgrep -f 98765[4] && kill -9 -1", LIMIT).await?;
     assert_eq!(machine.succeed("echo still there", LIMIT).await?, "still there\n");
     assert!(bystander.0.try_wait()?.is_none());
 
-    machine.succeed("touch /run/tandem-attack /run/lock/tandem-attack /tmp/tandem-attack /dev/tandem-attack", None).await?;
+    machine
+        .succeed("touch /run/tandem-attack /run/lock/tandem-attack /tmp/tandem-attack /dev/tandem-attack", None)
+        .await?;
     untouched(&[&token, &secret])?;
     let changed = before.differences(&Snapshot::take(&[])?);
     let changed: Vec<_> = changed.iter().filter(|it| it.kind != Kind::Socket).collect();
@@ -118,7 +121,9 @@ async fn the_drivers_processes_cannot_be_seen_or_traced() -> TestResult {
     machine.fail("cat /proc/[0-9]*/comm | grep -E 'tandem|nspawn'", None).await?;
     // What is around it shows as far as it is around it, and its door cannot be opened from there.
     let doors = "for door in $(grep -l tandem-door /run/host/proc/[0-9]*/comm); do door=${door%/comm}";
-    for attack in ["cat $door/environ", "head -c 1 $door/mem", "ls $door/root/", "ls $door/fd/", "readlink $door/ns/user"] {
+    for attack in
+        ["cat $door/environ", "head -c 1 $door/mem", "ls $door/root/", "ls $door/fd/", "readlink $door/ns/user"]
+    {
         machine.fail(&format!("{doors}; {attack} && exit 0; done; exit 1"), None).await?;
     }
     drop(machine);

@@ -16,19 +16,16 @@ fn refused(program: &str, args: &[&str], test: &str) -> TestResult<Ended> {
     let _lock = host_lock::shared()?;
     let before = Snapshot::take(&[])?;
     let program = Program::start(program, args, &[("test.py", test)])?;
-    let directory = program.directory().to_owned();
-    let output = directory.join("tandem-out");
-    let pen_is_used = program.pen.cgroups().first().is_some_and(|cgroup| cgroup.exists());
-    assert!(pen_is_used);
-    let (ended, pen) = program.wait(Duration::from_secs(60))?;
-    assert!(!output.exists(), "something was started: {}", ended.stderr);
-    before.restored_within(Duration::from_secs(1), &[&pen])?;
+    let ended = program.wait(Duration::from_secs(60))?;
+    assert!(!ended.directory.path().join("tandem-out").exists(), "something was started: {}", ended.stderr);
+    before.restored_within(Duration::from_secs(1), &[&ended.pen])?;
     assert_ne!(ended.status, 0);
     Ok(ended)
 }
 
+/// The good test with these lines in its block.
 fn with(lines: &str) -> String {
-    GOOD.replace("# ///\nm", &format!("{}# ///\nm", lines.lines().map(|line| format!("# {line}\n")).collect::<String>()))
+    GOOD.replace("# ///\nm", &format!("# {}\n# ///\nm", lines.replace('\n', "\n# ")))
 }
 
 #[test]
@@ -47,7 +44,10 @@ fn each_mistake_in_a_test_is_named_with_its_cure() -> TestResult {
         ("units = [\"no-such.service\"]", &["machine `m`", "no-such.service"]),
         ("devices = [\"/dev/no-such\"]", &["machine `m`", "/dev/no-such", "does not exist"]),
         ("binds = [\"/no/such:/data\"]", &["machine `m`", "/no/such", "does not exist"]),
-        ("[tool.tandem.machines.n]\nbackend = \"contaner\"", &["machine `n`", "\"contaner\"", "did you mean \"container\""]),
+        (
+            "[tool.tandem.machines.n]\nbackend = \"contaner\"",
+            &["machine `n`", "\"contaner\"", "did you mean \"container\""],
+        ),
         ("[tool.tandem.machines.a_b]\nbackend = \"container\"", &["machine `a_b`", "no host name"]),
         (
             "[tool.tandem.machines.1a]\nbackend = \"container\"\n[tool.tandem.machines.2a]\nbackend = \"container\"",
@@ -103,7 +103,11 @@ fn what_the_host_lacks_is_named_with_its_cure() -> TestResult {
         .ok_or("systemd-nspawn is not on the PATH")?;
     let nspawn = hide(&nspawn.canonicalize()?.display().to_string());
     let cases: [(&str, &[&str], &[&str]); 3] = [
-        ("setpriv", &["--reuid=65534", "--regid=65534", "--clear-groups", TANDEM, "run", "test.py", "-o", "/tmp/tandem-nobody"], &["root"]),
+        (
+            "setpriv",
+            &["--reuid=65534", "--regid=65534", "--clear-groups", TANDEM, "run", "test.py", "-o", "/tmp/tandem-nobody"],
+            &["root"],
+        ),
         // In a mount namespace of its own.
         ("unshare", &["--mount", "sh", "-c", &nspawn], &["systemd-nspawn", "install"]),
         ("env", &["PATH=/no/such/directory", TANDEM, "run", "test.py"], &["python3", "--python"]),

@@ -65,7 +65,9 @@ async fn a_wait_ends_with_its_machine() -> TestResult {
         let machine = machine.clone();
         async move { machine.wait_for_file("/never", Duration::from_secs(600)).await }
     });
-    machine.succeed("systemd-run --on-active=1 --timer-property=AccuracySec=10ms systemctl poweroff --force --force", None).await?;
+    machine
+        .succeed("systemd-run --on-active=1 --timer-property=AccuracySec=10ms systemctl poweroff --force --force", None)
+        .await?;
     let error = tokio::time::timeout(Duration::from_secs(60), waiting).await??.unwrap_err();
     assert!(matches!(&error, Error::Machine(error) if error.gone), "{error:?}");
     drop(machine);

@@ -31,8 +31,8 @@ fn ended_by(timeout: &str, signals: &[Signal]) -> TestResult<Ended> {
     for signal in signals {
         program.signal(*signal)?;
     }
-    let (ended, pen) = program.wait(Duration::from_secs(60))?;
-    before.restored_within(Duration::from_secs(1), &[&pen])?;
+    let ended = program.wait(Duration::from_secs(60))?;
+    before.restored_within(Duration::from_secs(1), &[&ended.pen])?;
     Ok(ended)
 }
 

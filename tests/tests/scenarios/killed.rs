@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tandem_tests::leftovers::Snapshot;
-use tandem_tests::program::Program;
+use tandem_tests::program::{Ended, Program};
 use tandem_tests::{TestResult, host_lock, requirement};
 
 /// How long a killed run may take to go.
@@ -51,15 +51,15 @@ fn a_driver_killed_at_twenty_random_instants_leaves_nothing() -> TestResult {
 
 fn killed_at(program: Program, before: &Snapshot, phase: &str, pause: Duration) -> TestResult<Duration> {
     if !phase.is_empty() && !program.says(phase, Duration::from_secs(60)) {
-        let (ended, _) = program.wait(Duration::ZERO)?;
+        let ended = program.wait(Duration::ZERO)?;
         return Err(format!("it does not come so far: {}", ended.stderr).into());
     }
     std::thread::sleep(pause);
     program.signal(Signal::KILL)?;
-    let (ended, pen) = program.wait(Duration::from_secs(10))?;
+    let ended = program.wait(Duration::from_secs(10))?;
     // It may have ended well just before.
     assert!(ended.status == 137 || ended.status == 0, "{}", ended.stderr);
-    Ok(before.restored_within(WITHIN, &[&pen])?)
+    Ok(before.restored_within(WITHIN, &[&ended.pen])?)
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_later_run_sweeps_what_a_killed_keeper_could_not() -> TestResult {
         kill_process(pid, Signal::KILL)?;
     }
     program.signal(Signal::KILL)?;
-    let (_, pen) = program.wait(Duration::from_secs(10))?;
+    let Ended { pen, .. } = program.wait(Duration::from_secs(10))?;
     // The processes need no keeper to end.
     let deadline = Instant::now() + Duration::from_secs(10);
     while !pen.processes().is_empty() {
@@ -86,9 +86,9 @@ fn a_later_run_sweeps_what_a_killed_keeper_could_not() -> TestResult {
     }
     assert!(!pen.below().is_empty() && Path::new("/run/tandem").exists(), "there is nothing to sweep");
 
-    let (ended, next) = Program::start(STORY, &[], &[])?.wait(Duration::from_secs(60))?;
-    assert_eq!(ended.status, 0, "{}", ended.stderr);
-    before.restored_within(WITHIN, &[&pen, &next])?;
+    let next = Program::start(STORY, &[], &[])?.wait(Duration::from_secs(60))?;
+    assert_eq!(next.status, 0, "{}", next.stderr);
+    before.restored_within(WITHIN, &[&pen, &next.pen])?;
     Ok(())
 }
 
@@ -105,10 +105,10 @@ fn a_killed_container_takes_nothing_else_along() -> TestResult {
     let nspawn = nspawn.and_then(Pid::from_raw).ok_or("there is no systemd-nspawn")?;
     kill_process(nspawn, Signal::KILL)?;
     // The story needs both machines, so it fails and says so, and ends by itself.
-    let (ended, pen) = program.wait(Duration::from_secs(60))?;
+    let ended = program.wait(Duration::from_secs(60))?;
     assert_eq!(ended.status, 1, "{}", ended.stderr);
     assert!(ended.stderr.contains("one") || ended.stderr.contains("two"), "{}", ended.stderr);
-    before.restored_within(WITHIN, &[&pen])?;
+    before.restored_within(WITHIN, &[&ended.pen])?;
     Ok(())
 }
 

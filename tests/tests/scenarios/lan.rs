@@ -91,9 +91,13 @@ async fn a_container_sees_its_own_interfaces_only() -> TestResult {
     let stage = Stage::boot(vec![alone, container("on-one")]).await?;
     for (machine, interfaces) in [("alone", "lo\n"), ("on-one", "eth1\nlo\n")] {
         let machine = stage.machine(machine);
-        let seen = machine.succeed("tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' | grep -v tunl | sort", None).await?;
+        let seen =
+            machine.succeed("tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' | grep -v tunl | sort", None).await?;
         assert_eq!(seen, interfaces);
-        assert_eq!(machine.succeed("cd /sys/class/net; for name in *; do [ ! -L $name ] || echo $name; done", None).await?, seen);
+        assert_eq!(
+            machine.succeed("cd /sys/class/net; for name in *; do [ ! -L $name ] || echo $name; done", None).await?,
+            seen
+        );
     }
     stage.finish().await
 }

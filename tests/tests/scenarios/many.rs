@@ -52,9 +52,9 @@ fn ten_runs_go_on_at_once() -> TestResult {
     let programs: Vec<Program> = (0..10).map(start).collect::<Result<_, _>>()?;
     let mut pens = Vec::new();
     for program in programs {
-        let (ended, pen) = program.wait(Duration::from_secs(120))?;
+        let ended = program.wait(Duration::from_secs(120))?;
         assert_eq!(ended.status, 0, "{}", ended.stderr);
-        pens.push(pen);
+        pens.push(ended.pen);
     }
     before.restored_within(Duration::from_secs(1), &pens.iter().collect::<Vec<_>>())?;
     Ok(())

@@ -15,7 +15,9 @@ const PRIVATE_DEVICES: [&str; 4] = ["/dev/kvm", "/dev/fuse", "/dev/loop-control"
 async fn a_listed_device_works_and_another_does_not() -> TestResult {
     let usable = |path: &&str| {
         let node = fs::OpenOptions::new().read(true).write(true).open(path);
-        node.is_ok() && fs::metadata(path).is_ok_and(|meta| meta.file_type().is_char_device() && meta.mode().trailing_zeros() >= 3)
+        node.is_ok()
+            && fs::metadata(path)
+                .is_ok_and(|meta| meta.file_type().is_char_device() && meta.mode().trailing_zeros() >= 3)
     };
     let mut devices = PRIVATE_DEVICES.into_iter().filter(usable);
     let (Some(listed), Some(other)) = (devices.next(), devices.next()) else {
@@ -58,7 +60,8 @@ async fn a_read_only_bind_refuses_writes() -> TestResult {
     fs::write(directory.path().join("file"), "the host's")?;
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700))?;
     let mut machine = container("m");
-    machine.binds = vec![bind(directory.path(), "/data", false), bind(&directory.path().join("file"), "/etc/one", false)];
+    machine.binds =
+        vec![bind(directory.path(), "/data", false), bind(&directory.path().join("file"), "/etc/one", false)];
     let stage = Stage::boot(vec![machine]).await?;
     let machine = stage.machine("m");
     assert_eq!(machine.succeed("cat /data/file /etc/one", None).await?, "the host'sthe host's");
@@ -91,7 +94,9 @@ async fn a_writable_bind_has_the_right_owners_on_both_sides() -> TestResult {
     let stage = Stage::boot(vec![machine]).await?;
     let machine = stage.machine("m");
     assert_eq!(machine.succeed("stat -c %u:%g /data /data/ours", None).await?, "0:0\n1234:2345\n");
-    machine.succeed("echo made > /data/theirs; chown 3456:4567 /data/theirs; touch /data/root; chmod u+s /data/root", None).await?;
+    machine
+        .succeed("echo made > /data/theirs; chown 3456:4567 /data/theirs; touch /data/root; chmod u+s /data/root", None)
+        .await?;
     let facts = |path: &Path| fs::metadata(path).map(|meta| (meta.uid(), meta.gid()));
     assert_eq!(facts(&theirs)?, (3456, 4567));
     assert_eq!(facts(&directory.path().join("root"))?, (0, 0));

@@ -35,8 +35,12 @@ async fn boots_and_writes(root: Root) -> TestResult {
     // It boots its own target, not ours.
     one.wait_for_unit("multi-user.target", None, Duration::from_secs(30)).await?;
     one.fail("systemctl cat tandem.target", None).await?;
-    assert_eq!(one.succeed("stat -c %u:%g:%a / /etc/shadow /usr/bin/su | sort -u; hostname", None).await?, "0:0:4755\n0:0:755\n0:42:640\none\n");
-    one.succeed("echo x > /etc/debian_version; rm -r /usr/share/doc; chown daemon /usr/bin/su; touch /new", None).await?;
+    assert_eq!(
+        one.succeed("stat -c %u:%g:%a / /etc/shadow /usr/bin/su | sort -u; hostname", None).await?,
+        "0:0:4755\n0:0:755\n0:42:640\none\n"
+    );
+    one.succeed("echo x > /etc/debian_version; rm -r /usr/share/doc; chown daemon /usr/bin/su; touch /new", None)
+        .await?;
     two.succeed("[ -d /usr/share/doc ] && [ ! -e /new ] && grep -q two /etc/hosts && timeout 5 bash -c '</dev/tcp/one/1' || [ $? = 1 ]", None).await?;
     one.shutdown().await?;
     one.succeed("[ -e /new ] && [ \"$(cat /etc/debian_version)\" = x ]", None).await?;

@@ -22,7 +22,10 @@ async fn the_same_unit_lives_in_two_containers() -> TestResult {
         let status = machine.systemctl("status --no-pager same.service", None).await?;
         assert_eq!(status.status, 0, "{status:?}");
         let text = status.text();
-        assert!(text.contains(&format!("same-in-{}", machine.name())) && !text.contains(&format!("same-in-{other}")), "{text}");
+        assert!(
+            text.contains(&format!("same-in-{}", machine.name())) && !text.contains(&format!("same-in-{other}")),
+            "{text}"
+        );
     }
     // The whole tree, which lists the processes of every unit.
     let status = one.systemctl("status --no-pager", None).await?;
@@ -63,7 +66,10 @@ async fn a_booted_container_is_healthy_and_its_journal_is_in_the_record() -> Tes
         Kind::Console { line } => Some(line),
         _ => None,
     });
-    assert!(first.is_some_and(|line| line.starts_with("systemd ")), "the console is not in the record from its first line");
+    assert!(
+        first.is_some_and(|line| line.starts_with("systemd ")),
+        "the console is not in the record from its first line"
+    );
     drop(machine);
     stage.finish().await
 }
