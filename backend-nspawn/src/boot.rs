@@ -176,7 +176,8 @@ async fn namespaces(request: &StartRequest, console: &Console) -> io::Result<(Na
         Ok((userns::create(None)?, None))
     })
     .await
-    .map_err(io::Error::other)??;
+    .map_err(io::Error::other)?
+    .map_err(|error| io::Error::new(error.kind(), format!("make user and network namespaces: {error}")))?;
     if owner.is_none() && first.is_some() {
         let text = "the file system of the machine's root cannot map ids: root in the machine has uid 0 of the host for files, \
                     though none of its capabilities";

@@ -146,7 +146,7 @@ impl Shared {
         let deadline = Instant::now() + self.request.boot_timeout;
         let (mut ready, mut joined) = (false, false);
         loop {
-            let booting = *self.phase.borrow() == Phase::Booting;
+            let up = ready && joined;
             let said = tokio::select! {
                 status = boot.process.wait() => {
                     return match status {
@@ -156,7 +156,7 @@ impl Shared {
                     };
                 }
                 () = set(&mut kill) => return Err(end(boot, Exit::Killed).await),
-                () = sleep_until(deadline), if booting => {
+                () = sleep_until(deadline), if !up => {
                     let waited = self.request.boot_timeout.as_secs_f64();
                     let exit = Exit::Died(format!("it was not ready {waited} s after its start (`boot-timeout`)"));
                     return Err(end(boot, exit).await);
@@ -177,7 +177,8 @@ impl Shared {
                     },
                 }
             }
-            if booting && ready && joined {
+            // Only once: systemd says that it is ready after each re-execution, and a machine that was asked to reboot no longer is.
+            if !up && ready && joined {
                 self.phase.send_replace(Phase::Ready);
             }
         }

@@ -37,6 +37,13 @@ pub(crate) fn host() -> Vec<Problem> {
             ));
         }
     }
+    if fs::read_to_string("/proc/sys/user/max_user_namespaces").is_ok_and(|limit| limit.trim() == "0") {
+        problems.push(Problem::host(
+            "containers",
+            "this host allows no user namespaces",
+            "raise the limit, for example with `sysctl user.max_user_namespaces=10000`",
+        ));
+    }
     if !fs::read_to_string("/proc/filesystems").is_ok_and(|text| text.lines().any(|line| line.ends_with("\toverlay"))) {
         problems.push(Problem::host(
             "containers",
