@@ -169,7 +169,9 @@ impl Shared {
                     Said::Leader(leader) => match self.join(boot, leader).await {
                         Ok(()) => joined = true,
                         // systemd-nspawn has ended meanwhile, which the next turn sees.
-                        Err(error) if error.kind() == io::ErrorKind::BrokenPipe || error.raw_os_error() == Some(libc::ESRCH) => {}
+                        Err(error)
+                            if error.kind() == io::ErrorKind::BrokenPipe
+                                || error.raw_os_error() == Some(libc::ESRCH) => {}
                         Err(error) => {
                             let exit = Exit::Died(format!("its namespaces cannot be entered: {error}"));
                             return Err(end(boot, exit).await);

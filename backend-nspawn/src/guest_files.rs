@@ -75,14 +75,14 @@ fn hosts(own: &str, entries: &[HostEntry]) -> String {
 
 /// Lets root in without a password (shadow(5), passwd(5)).
 fn empty_root_password(tree: &Tree) -> io::Result<()> {
-    for (file, mode) in [("/etc/shadow", 0o640), ("/etc/passwd", 0o644)] {
+    for file in ["/etc/shadow", "/etc/passwd"] {
         match tree.read(file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
             Ok(text) => {
                 let shadowed = file == "/etc/passwd" && text.lines().any(|line| line.starts_with("root:x:"));
                 if !shadowed {
-                    tree.write(file, &without_root_password(&text), mode)?;
+                    tree.overwrite(file, &without_root_password(&text))?;
                 }
             }
         }

@@ -48,6 +48,11 @@ impl Tree {
         File::from(file).write_all(content.as_bytes())
     }
 
+    /// Writes over a file that is there, which keeps its owner and mode.
+    pub(crate) fn overwrite(&self, path: &str, content: &str) -> io::Result<()> {
+        File::from(self.resolve(path, OFlags::WRONLY | OFlags::TRUNC, Mode::empty())?).write_all(content.as_bytes())
+    }
+
     /// Removes a file or a link; a missing one is no error.
     pub(crate) fn remove(&self, path: &str) -> io::Result<()> {
         let (parent, name) = split(path);

@@ -35,7 +35,8 @@ pub fn small_root() -> Option<SmallRoot> {
 
 /// The files of a systemd host, built when first asked for. One can be booted here, too.
 pub fn systemd_host() -> Option<SystemdHost> {
-    let lacking = lacking_for_containers().or_else(|| lacking_program("mmdebstrap")).or_else(|| lacking_program("unshare"));
+    let lacking =
+        lacking_for_containers().or_else(|| lacking_program("mmdebstrap")).or_else(|| lacking_program("unshare"));
     if !met(lacking) {
         return None;
     }

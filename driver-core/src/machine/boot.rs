@@ -79,6 +79,12 @@ impl Boot {
         ready
     }
 
+    /// The error of a machine that ends within moments: what runs in it is killed some time before it is gone itself.
+    pub(super) async fn ending(&self, operation: &str) -> Option<MachineError> {
+        let exit = timeout(LAG, self.ended()).await.ok()?;
+        Some(self.death(operation, &exit))
+    }
+
     /// Runs a command. `operation` is what errors say was tried.
     pub(super) async fn run(&self, operation: &str, command: Command) -> Result<Output, MachineError> {
         let limit = command.timeout;

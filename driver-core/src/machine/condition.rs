@@ -68,6 +68,11 @@ impl Machine {
             (124, Cost::Blocks { limit: whole, holds: true }) if limit == whole => Ok(Found::Holds(())),
             (124 | NOT_YET, _) => Ok(Found::Instead(condition.otherwise.clone())),
             (status, _) => {
+                if status > 128
+                    && let Some(error) = boot.ending(&condition.what).await
+                {
+                    return Err(error.into());
+                }
                 let said = String::from_utf8_lossy(&output.stderr);
                 let message = format!("{}: looking failed with exit code {status}: {}", condition.what, said.trim());
                 Err(self.refused(message))
