@@ -57,14 +57,14 @@ async fn a_read_only_bind_refuses_writes() -> TestResult {
         return Ok(());
     }
     let directory = tempfile::tempdir()?;
-    fs::write(directory.path().join("file"), "the host's")?;
+    fs::write(directory.path().join("file"), "the host's\n")?;
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700))?;
     let mut machine = container("m");
     machine.binds =
         vec![bind(directory.path(), "/data", false), bind(&directory.path().join("file"), "/etc/one", false)];
     let stage = Stage::boot(vec![machine]).await?;
     let machine = stage.machine("m");
-    assert_eq!(machine.succeed("cat /data/file /etc/one", None).await?, "the host'sthe host's");
+    assert_eq!(machine.succeed("cat /data/file /etc/one", None).await?, "the host's\nthe host's\n");
     for attack in ["echo x > /data/file", "touch /data/new", "rm /data/file", "chmod 777 /data", "echo x > /etc/one"] {
         machine.fail(attack, None).await?;
         machine.fail(&format!("mount -o remount,bind,rw /data && {attack}"), None).await?;
@@ -74,7 +74,7 @@ async fn a_read_only_bind_refuses_writes() -> TestResult {
     machine.fail("mount -o remount,bind,rw /second && echo x > /second/file", None).await?;
     machine.fail("echo x > /second/file", None).await?;
     let mode = fs::metadata(directory.path())?.permissions().mode();
-    assert_eq!((fs::read_to_string(directory.path().join("file"))?.as_str(), mode & 0o777), ("the host's", 0o700));
+    assert_eq!((fs::read_to_string(directory.path().join("file"))?.as_str(), mode & 0o777), ("the host's\n", 0o700));
     assert_eq!(fs::read_dir(directory.path())?.count(), 1);
     drop(machine);
     stage.finish().await
