@@ -63,6 +63,7 @@ pub(crate) enum Operation {
     SetLoopback,
     CreateBridge,
     CreateVeth,
+    CreateTap,
     SetLink,
     QueryLink,
     AddAddress,
@@ -94,6 +95,7 @@ impl Operation {
             Self::SetLoopback => "set up the loopback interface",
             Self::CreateBridge => "create bridge",
             Self::CreateVeth => "create veth",
+            Self::CreateTap => "create tap",
             Self::SetLink => "configure interface",
             Self::QueryLink => "query interface",
             Self::AddAddress => "add an address to interface",
@@ -104,7 +106,7 @@ impl Operation {
 
 /// The likely cause of an error code and its cure.
 fn hint(operation: Operation, code: Errno) -> Option<(&'static str, &'static str)> {
-    use Operation::{AddAddress, CreateBridge, CreateVeth, EnterNamespace, MakeNamespace};
+    use Operation::{AddAddress, CreateBridge, CreateTap, CreateVeth, EnterNamespace, MakeNamespace};
 
     Some(match (operation, code) {
         (MakeNamespace | EnterNamespace, Errno::EPERM) => (
@@ -136,6 +138,15 @@ fn hint(operation: Operation, code: Errno) -> Option<(&'static str, &'static str
             "the kernel lacks veth pairs (CONFIG_VETH)",
             "load the module with `modprobe veth`, or use a kernel that has it",
         ),
+        (CreateTap, Errno::ENOENT | Errno::ENODEV | Errno::ENXIO) => (
+            "there is no /dev/net/tun, or the kernel lacks taps (CONFIG_TUN)",
+            "load the module with `modprobe tun`; in a Nix sandbox, set `extra-sandbox-paths = /dev/net`",
+        ),
+        (CreateTap, Errno::EACCES) => (
+            "this user may not open /dev/net/tun",
+            "run as root, or have the node's mode set to 0666 as most distributions do",
+        ),
+        (CreateTap, Errno::EBUSY) => ("the name is already in use in its namespace", "choose another name"),
         (CreateBridge | CreateVeth, Errno::EEXIST) => {
             ("the name is already in use in its namespace", "choose another name, or remove the interface that has it")
         }

@@ -49,6 +49,15 @@ impl Link {
         created.await.unwrap_or_else(|_| Err(netlink::closed().into()))
     }
 
+    /// Takes charge of the interface `name`, which something else of ours has made.
+    pub(crate) async fn find(namespace: &Arc<Namespace>, name: &InterfaceName) -> Result<Self, Error> {
+        let query = LinkUnspec::new_with_name(name.as_str()).build();
+        let found = netlink::query_link(namespace.netlink(), query).await;
+        let found = found.map_err(|refusal| Operation::QueryLink.failed_on(name, refusal))?;
+        let namespace = Arc::clone(namespace);
+        Ok(Self { namespace, name: name.clone(), index: found.header.index, removed: false })
+    }
+
     pub(crate) fn namespace(&self) -> &Arc<Namespace> {
         &self.namespace
     }

@@ -3,9 +3,9 @@
 use crate::Error;
 use crate::link::Link;
 
-/// One veth pair between a segment and a namespace.
+/// A veth pair between a segment and a namespace, or a tap of a segment.
 ///
-/// Dropping it has the pair removed in the background; [`detach`](Self::detach) also waits for it and tells of errors. At the latest the
+/// Dropping it has it removed in the background; [`detach`](Self::detach) also waits for that and tells of errors. At the latest a
 /// pair goes with the namespace of either end; a port keeps the segment's namespace alive, and the other one not.
 #[derive(Debug)]
 pub struct Port {
@@ -17,7 +17,7 @@ impl Port {
         Self { near }
     }
 
-    /// Plugs the cable in or pulls it: sets the segment's end of the pair up or down (`ip link set PORT up`).
+    /// Plugs the cable in or pulls it: sets the segment's end up or down (`ip link set PORT up`).
     ///
     /// No frame passes from the moment this returns with `false`. The other end loses or finds its carrier at about the same time, and
     /// keeps its addresses.

@@ -1,5 +1,6 @@
 //! Segments: LANs that ports plug into.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rtnetlink::LinkBridge;
@@ -7,7 +8,7 @@ use rtnetlink::packet_route::link::BridgeStpState;
 
 use crate::error::Operation;
 use crate::link::Link;
-use crate::{Error, Interface, InterfaceName, Namespace, Port, veth};
+use crate::{Error, Interface, InterfaceName, Namespace, Port, tap, veth};
 
 /// All link-local multicast groups that a bridge can be told to forward: the three left out are the bridge's own (spanning tree, pause
 /// frames, link aggregation).
@@ -65,5 +66,15 @@ impl Segment {
         interface.check()?;
         let near = veth::plug(&self.bridge, &port_name, target, interface).await?;
         Ok(Port::new(near))
+    }
+
+    /// Plugs in whoever has the returned descriptor: a tap, `port_name`, is a port of the bridge, and its frames pass through the
+    /// descriptor, each behind a `virtio_net_hdr` (`ip tuntap add PORT mode tap vnet_hdr`).
+    ///
+    /// The descriptor does not block. The tap goes with its last copy, or with the port. A call that fails or is cancelled leaves nothing
+    /// behind.
+    pub async fn tap(&self, port_name: InterfaceName) -> Result<(Port, OwnedFd), Error> {
+        let (near, descriptor) = tap::plug(&self.bridge, &port_name).await?;
+        Ok((Port::new(near), descriptor))
     }
 }

@@ -6,4 +6,5 @@
 mod harness;
 mod lifecycle;
 mod namespace;
+mod tap;
 mod traffic;
