@@ -4,7 +4,7 @@
 //! what it shall see there. Nothing has a name in the file system and nothing is made in the caller's own network namespace: networks
 //! live in descriptors and die with them.
 //!
-//! Today a segment is a kernel bridge and a port is a veth pair:
+//! Today a segment is a kernel bridge, and a port is a veth pair or a tap:
 //!
 //! ```no_run
 //! use std::sync::Arc;
