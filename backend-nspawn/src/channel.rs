@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::door::{self, Profile, Reply, Request};
@@ -235,21 +235,4 @@ impl State {
 
 fn gone() -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, "the machine is gone")
-}
-
-/// Reads a pipe to its end in a task of its own. The channel ends with the pipe.
-pub(crate) fn drain(pipe: OwnedFd) -> io::Result<mpsc::Receiver<Vec<u8>>> {
-    use tokio::io::AsyncReadExt;
-    let mut pipe = tokio::net::unix::pipe::Receiver::from_owned_fd(pipe)?;
-    // A few chunks: a reader that falls behind slows the writer, as a pipe does.
-    let (sender, chunks) = mpsc::channel(4);
-    tokio::spawn(async move {
-        let mut buffer = vec![0; 64 * 1024];
-        while let Ok(length) = pipe.read(&mut buffer).await {
-            if length == 0 || sender.send(buffer[..length].to_vec()).await.is_err() {
-                break;
-            }
-        }
-    });
-    Ok(chunks)
 }

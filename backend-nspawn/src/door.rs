@@ -10,10 +10,9 @@
 //! It speaks datagrams over a socket pair ([`Request`], [`Reply`]); the driver's end is [`crate::channel`].
 
 use std::collections::HashMap;
-use std::ffi::CStr;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::sched::{CloneFlags, setns};
 use rustix::event::{PollFd, PollFlags};
@@ -22,14 +21,13 @@ use rustix::net::{
 };
 use rustix::process::{Pid, PidfdFlags};
 
+use crate::spawn::{self, Home, Stack};
+
 /// Largest request in bytes; longer scripts travel by descriptor.
 pub(crate) const REQUEST_MAX: usize = 160 * 1024;
 
 /// Most descriptors that a request carries.
 pub(crate) const FDS_MAX: usize = 4;
-
-/// From linux/sched.h; the libc crate's constant overflows.
-const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Which `/etc/profile` and `/etc/profile.d` an environment was read from: device and inode, and time of change in nanoseconds, of each.
 pub(crate) type Profile = [u64; 4];
@@ -158,7 +156,7 @@ pub(crate) fn stand(socket: &OwnedFd) -> io::Result<()> {
             fd => OwnedFd::from_raw_fd(fd),
         }
     };
-    let mut door = Door { socket, running: HashMap::new(), home: None };
+    let mut door = Door { socket, running: HashMap::new(), home: None, stack: Stack::new() };
     let mut buffer = vec![0; REQUEST_MAX];
     loop {
         let mut poll = [PollFd::new(socket, PollFlags::IN), PollFd::new(&children, PollFlags::IN)];
@@ -188,13 +186,7 @@ struct Door<'a> {
     /// Commands by pid.
     running: HashMap<i32, u32>,
     home: Option<Home>,
-}
-
-/// Where commands live.
-struct Home {
-    leader: OwnedFd,
-    /// None where there is no cgroup of version 2.
-    cgroup: Option<OwnedFd>,
+    stack: Stack,
 }
 
 impl Door<'_> {
@@ -220,7 +212,7 @@ impl Door<'_> {
                 if let Some(now) = now.filter(|now| profile != Some(*now)) {
                     return self.reply(Reply::Stale { id, profile: now }, &[]);
                 }
-                match start(self.home.as_ref(), &argv, &env, &fds) {
+                match spawn::start(self.home.as_ref(), &mut self.stack, &argv, &env, &fds) {
                     Ok(pid) => {
                         self.running.insert(pid, id);
                         self.reply(Reply::Started { id }, &[])
@@ -276,105 +268,6 @@ fn identity() -> Profile {
         }
     }
     identity
-}
-
-/// Forks and executes a program in the container, in a session of its own. The first of `argv` is looked up in the `PATH` of `env`.
-fn start(home: Option<&Home>, argv: &[Vec<u8>], env: &[Vec<u8>], fds: &[OwnedFd]) -> nix::Result<i32> {
-    let pointers = |texts: &[Vec<u8>]| -> Vec<*const libc::c_char> {
-        texts.iter().map(|text| text.as_ptr().cast()).chain([std::ptr::null()]).collect()
-    };
-    // Every text ends with its NUL (see `Request::decode`), so each is a C string.
-    let (argv, environment) = (pointers(argv), pointers(env));
-    let path = env.iter().find_map(|text| text.strip_prefix(b"PATH=")).unwrap_or(b"/usr/bin:/bin\0");
-    let programs = candidates(argv.first().copied(), path);
-    let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
-    // SAFETY: the door has one thread; the child makes system calls and ends in execve or _exit.
-    match unsafe { fork_into(home.and_then(|home| home.cgroup.as_ref()))? } {
-        0 => {
-            // SAFETY: as above; the pointers are to memory of this process that nothing changes.
-            unsafe {
-                if let Some(home) = home {
-                    libc::setns(home.leader.as_raw_fd(), libc::CLONE_NEWCGROUP);
-                }
-                libc::setsid();
-                let mut none: libc::sigset_t = std::mem::zeroed();
-                libc::sigemptyset(&raw mut none);
-                libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-                libc::umask(0o022);
-                if libc::chdir(c"/tmp".as_ptr()) != 0 {
-                    libc::chdir(c"/".as_ptr());
-                }
-                place(&raw);
-                for program in &programs {
-                    libc::execve(program.as_ptr().cast(), argv.as_ptr(), environment.as_ptr());
-                }
-                let said = c"tandem: cannot execute the command's shell\n".to_bytes();
-                libc::write(2, said.as_ptr().cast(), said.len());
-                libc::_exit(127)
-            }
-        }
-        pid => Ok(pid),
-    }
-}
-
-/// fork(2), the child being born into `cgroup` (`clone(2)`, `CLONE_INTO_CGROUP`) where that is possible.
-///
-/// # Safety
-///
-/// The caller must have one thread, and the child keep to system calls.
-unsafe fn fork_into(cgroup: Option<&OwnedFd>) -> nix::Result<i32> {
-    if let Some(cgroup) = cgroup {
-        // SAFETY: all zeros is a valid value of this structure of integers.
-        let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-        args.flags = CLONE_INTO_CGROUP;
-        args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
-        args.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());
-        // SAFETY: without a stack of its own the child goes on like a forked one; the caller keeps the rest of the promise.
-        let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
-        // A container's systemd may have removed the cgroup; then the door's own must do.
-        if let Ok(pid @ 0..) = i32::try_from(pid) {
-            return Ok(pid);
-        }
-    }
-    // SAFETY: as the caller promises.
-    nix::errno::Errno::result(unsafe { libc::fork() })
-}
-
-/// Full paths to try for a program, each with its NUL.
-fn candidates(program: Option<*const libc::c_char>, path: &[u8]) -> Vec<Vec<u8>> {
-    let Some(program) = program.filter(|program| !program.is_null()) else { return Vec::new() };
-    // SAFETY: `start` made it from a text that ends with NUL.
-    let program = unsafe { CStr::from_ptr(program) }.to_bytes_with_nul();
-    if program.contains(&b'/') {
-        return vec![program.to_vec()];
-    }
-    let path = path.strip_suffix(b"\0").unwrap_or(path);
-    path.split(|byte| *byte == b':')
-        .filter(|directory| !directory.is_empty())
-        .map(|directory| [directory, b"/", program].concat())
-        .collect()
-}
-
-/// Makes `fds` the descriptors 0, 1, 2, ... and closes all others.
-///
-/// # Safety
-///
-/// Only for a child that is about to execute something.
-unsafe fn place(fds: &[RawFd]) {
-    const CLEAR_OF_TARGETS: RawFd = 64;
-    // SAFETY: plain system calls on descriptors of this child, which nobody else uses.
-    unsafe {
-        let mut moved = [-1; FDS_MAX];
-        for (to, from) in moved.iter_mut().zip(fds) {
-            *to = libc::fcntl(*from, libc::F_DUPFD_CLOEXEC, CLEAR_OF_TARGETS);
-        }
-        let mut next = 0;
-        for fd in moved.into_iter().take(fds.len()) {
-            libc::dup2(fd, next);
-            next += 1;
-        }
-        libc::syscall(libc::SYS_close_range, next.cast_unsigned().max(3), u32::MAX, 0);
-    }
 }
 
 /// Sends one datagram.
@@ -451,13 +344,5 @@ mod tests {
         for length in 0..bytes.len() {
             assert_eq!(Request::decode(&bytes[..length]), None);
         }
-    }
-
-    #[test]
-    fn programs_are_looked_up_in_path() {
-        let name = c"bash".as_ptr();
-        assert_eq!(candidates(Some(name), b"/a:/b\0"), texts(&["/a/bash\0", "/b/bash\0"]));
-        assert_eq!(candidates(Some(c"/x/y".as_ptr()), b"/a\0"), texts(&["/x/y\0"]));
-        assert!(candidates(None, b"/a\0").is_empty());
     }
 }

@@ -6,10 +6,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use driver_core::guest::{Command, Output};
-use tokio::sync::{Mutex, mpsc};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::channel::{Channel, Running, Stale, drain};
+use crate::channel::{Channel, Running, Stale};
 use crate::door::Profile;
 
 /// How long output is still read after a command has ended, counted from the last of it: something that it left behind may hold the pipe.
@@ -20,6 +22,9 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// Status of a command whose time was up, as timeout(1) has it.
 const TIMED_OUT: i32 = 124;
+
+/// What a pipe holds (pipe(7), "Pipe capacity").
+const PIPE: usize = 64 * 1024;
 
 /// Scripts longer than this travel by descriptor: the kernel bounds one argument to 128 KiB (execve(2)).
 const SCRIPT_MAX: usize = 96 * 1024;
@@ -97,7 +102,9 @@ impl Shell {
 
 /// Reads the machine's profile. A profile that fails or hangs leaves the environment as it is without.
 async fn read_profile(channel: &Channel) -> io::Result<Vec<Vec<u8>>> {
-    const READ: &str = "set +eu; exec 3>&1 >/dev/null; [ -r /etc/profile ] && . /etc/profile; exec env -0 >&3";
+    // bash sets SHELL, and would look it up in the user database at each start if nobody handed it on.
+    const READ: &str =
+        "set +eu; exec 3>&1 >/dev/null; [ -r /etc/profile ] && . /etc/profile; export SHELL; exec env -0 >&3";
     let base: Vec<Vec<u8>> = BASE.iter().map(|text| text.as_bytes().to_vec()).collect();
     let mut fds = vec![File::open("/dev/null")?.into()];
     let stdout = captured(&mut fds)?;
@@ -123,8 +130,8 @@ async fn read_profile(channel: &Channel) -> io::Result<Vec<Vec<u8>>> {
 async fn collect(
     running: &mut Running,
     deadline: Option<Instant>,
-    stdout: Option<mpsc::Receiver<Vec<u8>>>,
-    stderr: mpsc::Receiver<Vec<u8>>,
+    stdout: Option<pipe::Receiver>,
+    stderr: pipe::Receiver,
 ) -> io::Result<Output> {
     let mut streams = [Stream::new(stdout), Stream::new(Some(stderr))];
     let mut timed_out = false;
@@ -161,27 +168,31 @@ async fn reached(limit: Option<Instant>) {
 /// One captured stream.
 #[derive(Debug)]
 struct Stream {
-    chunks: Option<mpsc::Receiver<Vec<u8>>>,
+    /// None once it has ended.
+    pipe: Option<pipe::Receiver>,
     bytes: Vec<u8>,
 }
 
 impl Stream {
-    fn new(chunks: Option<mpsc::Receiver<Vec<u8>>>) -> Self {
-        Self { chunks, bytes: Vec::new() }
+    fn new(pipe: Option<pipe::Receiver>) -> Self {
+        Self { pipe, bytes: Vec::new() }
     }
 
-    /// Takes the next chunk; never returns once the stream has ended.
+    /// Reads what there is; never returns once the stream has ended. Cancel-safe.
     async fn more(&mut self) {
-        let Some(chunks) = &mut self.chunks else { return std::future::pending().await };
-        match chunks.recv().await {
-            Some(chunk) => self.bytes.extend_from_slice(&chunk),
-            None => self.chunks = None,
+        let Some(pipe) = &mut self.pipe else { return std::future::pending().await };
+        if self.bytes.capacity() - self.bytes.len() < PIPE / 4 {
+            self.bytes.reserve(PIPE);
+        }
+        match pipe.read_buf(&mut self.bytes).await {
+            Ok(length) if length > 0 => {}
+            _ => self.pipe = None,
         }
     }
 
     /// Takes what is left, until the stream ends or stays silent.
     async fn rest(&mut self) {
-        while self.chunks.is_some() {
+        while self.pipe.is_some() {
             if timeout_at(Instant::now() + LINGER, self.more()).await.is_err() {
                 break;
             }
@@ -190,10 +201,10 @@ impl Stream {
 }
 
 /// Adds a pipe's write end to `fds` and reads the other.
-fn captured(fds: &mut Vec<OwnedFd>) -> io::Result<mpsc::Receiver<Vec<u8>>> {
+fn captured(fds: &mut Vec<OwnedFd>) -> io::Result<pipe::Receiver> {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     fds.push(write);
-    drain(read)
+    pipe::Receiver::from_owned_fd(read)
 }
 
 /// The arguments that have bash run a script. A long one is read from descriptor 3.

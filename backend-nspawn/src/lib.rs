@@ -31,6 +31,7 @@ mod mount;
 mod notify;
 mod preflight;
 mod scope;
+mod spawn;
 mod tree;
 mod userns;
 

@@ -41,6 +41,6 @@ boot)
         --network-namespace-path=/proc/self/ns/net --capability=CAP_NET_ADMIN --notify-ready=yes --console=read-only \
         --link-journal=no --resolv-conf=off --timezone=off --setenv=SYSTEMD_COLORS=0 \
         --bind=/proc:/run/host/proc --bind=/sys:/run/host/sys --directory="$directory/root" --machine=raw \
-        systemd.unit=tandem.target </dev/null
+        systemd.unit=tandem.target </dev/null 2>&1
     ;;
 esac
