@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use driver_core::guest_files::TARGET;
 use driver_core::spec::Root;
-
-use crate::guest_files::TARGET;
 
 /// Where things lie for systemd-nspawn, in the small root that it runs in.
 pub(crate) mod place {

@@ -21,10 +21,10 @@ use tokio::task::JoinHandle;
 use crate::argv::{self, Shown, place};
 use crate::channel::Channel;
 use crate::launch::{self, Device, Kind, Launch, Launched};
-use crate::mount::Detached;
 use crate::scope::Scopes;
 use crate::userns::{self, Namespaces};
 use crate::{console, disk, door, notify};
+use driver_core::mount::Detached;
 
 /// Name of the cgroups that hold commands.
 const COMMANDS: &str = "commands";
@@ -196,7 +196,8 @@ async fn plug(request: &StartRequest, descriptors: &Descriptors, namespaces: &Na
             .get(&attachment.vlan)
             .ok_or_else(|| io::Error::other(format!("VLAN {} has no segment", attachment.vlan)))?;
         let interface = interface(attachment)?;
-        ports.push(segment.veth(near_name(attachment)?, &target, &interface).await.map_err(io::Error::other)?);
+        let port = InterfaceName::new(attachment.port_name()).map_err(io::Error::other)?;
+        ports.push(segment.veth(port, &target, &interface).await.map_err(io::Error::other)?);
     }
     Ok(ports)
 }
@@ -208,12 +209,6 @@ fn interface(attachment: &Attachment) -> io::Result<Interface> {
         addresses: vec![(attachment.ipv4.into(), 24), (attachment.ipv6.into(), 64)],
         mtu: None,
     })
-}
-
-/// The bridge's side of an interface is named after its MAC address, which is unique on a run's segments.
-fn near_name(attachment: &Attachment) -> io::Result<InterfaceName> {
-    let [.., vlan, node] = attachment.mac;
-    InterfaceName::new(format!("v{vlan}n{node}")).map_err(io::Error::other)
 }
 
 /// Copies the mounts that the machine's `binds` show.

@@ -16,8 +16,8 @@ use nix::mount::MsFlags;
 use nix::sched::{CloneFlags, setns};
 
 use crate::guest_files;
-use crate::mount::{Detached, mount};
 use crate::tree::Tree;
+use driver_core::mount::{Detached, mount};
 
 /// Made when the disk is complete, so that a later boot uses it as it is.
 const COMPLETE: &str = "disk-complete";

@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
-use rustix::process::{Pid, PidfdFlags};
+use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::spawn::{self, Home, Stack};
 
@@ -226,6 +226,10 @@ impl Door<'_> {
     /// Collects ended commands and tells their statuses.
     fn reap(&mut self) -> io::Result<()> {
         while let Ok(Some((pid, status))) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {
+            if let Some(home) = self.home.as_ref().filter(|_| status.signaled()) {
+                // It may have been systemd-shutdown(8), which would wait ten seconds for the news of an end that only a parent gets.
+                let _ = rustix::process::pidfd_send_signal(&home.leader, Signal::CHILD);
+            }
             let status = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
             if let Some(id) = self.running.remove(&pid.as_raw_nonzero().get()) {
                 self.reply(Reply::Exited { id, status: status.unwrap_or(0) }, &[])?;

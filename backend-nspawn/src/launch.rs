@@ -21,8 +21,8 @@ use nix::sched::{CloneFlags, setns, unshare};
 use crate::argv::place;
 use crate::disk::become_root;
 use crate::door;
-use crate::mount::{Detached, bind_recursive, mount, restrict_recursive};
 use crate::userns::Namespaces;
+use driver_core::mount::{Detached, bind_recursive, mount, restrict_recursive};
 
 /// Everything that the children need, made before they are forked.
 pub(crate) struct Launch {

@@ -27,7 +27,6 @@ mod guest;
 mod guest_files;
 mod journal;
 mod launch;
-mod mount;
 mod notify;
 mod preflight;
 mod scope;

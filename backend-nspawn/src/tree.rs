@@ -48,6 +48,15 @@ impl Tree {
         File::from(file).write_all(content.as_bytes())
     }
 
+    /// Replaces a file by a symbolic link.
+    pub(crate) fn link(&self, path: &str, target: &str) -> io::Result<()> {
+        let (parent, name) = split(path);
+        let parent = self.directory(parent)?;
+        remove_at(&parent, name)?;
+        rustix::fs::symlinkat(target, &parent, name)?;
+        Ok(rustix::fs::chownat(&parent, name, self.uid(), self.gid(), AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
     /// Writes over a file that is there, which keeps its owner and mode.
     pub(crate) fn overwrite(&self, path: &str, content: &str) -> io::Result<()> {
         File::from(self.resolve(path, OFlags::WRONLY | OFlags::TRUNC, Mode::empty())?).write_all(content.as_bytes())

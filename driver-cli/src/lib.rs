@@ -41,7 +41,7 @@ use report::Report;
 
 /// The backends that come with Tandem.
 pub fn backends() -> Vec<Arc<dyn Backend>> {
-    vec![Arc::new(backend_nspawn::Nspawn::new())]
+    vec![Arc::new(backend_nspawn::Nspawn::new()), Arc::new(backend_qemu::Qemu::new())]
 }
 
 /// Does what the process's command line says, with these backends, and returns its exit status.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,16 @@ pub struct Attachment {
     pub ipv4: Ipv4Addr,
     /// `2001:db8:VLAN::NODE` with both numbers pasted in as decimal text, with a prefix of 64 bits.
     pub ipv6: Ipv6Addr,
+}
+
+impl Attachment {
+    /// A name for the LAN's side of this interface, another one each time: what an earlier boot had goes only a moment after its machine.
+    pub fn port_name(&self) -> String {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let [.., vlan, node] = self.mac;
+        // At most the 15 bytes that an interface's name may have.
+        format!("v{vlan}n{node}-{}", NEXT.fetch_add(1, Ordering::Relaxed) % 1_000_000)
+    }
 }
 
 /// One line of a machine's `/etc/hosts`.

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use backend_nspawn::Nspawn;
+use backend_qemu::Qemu;
 use driver_core::backend::Backend;
 
 use crate::roots::SmallRoot;
@@ -11,6 +12,13 @@ use crate::systemd_host::SystemdHost;
 /// Whether containers can run here.
 pub fn containers() -> bool {
     met(lacking_for_containers())
+}
+
+/// Whether VMs, and containers beside them, can run here.
+pub fn virtual_machines() -> bool {
+    let problems = Qemu::new().preflight();
+    let lacking = (!problems.is_empty()).then(|| driver_core::spec::list(&problems));
+    met(lacking_for_containers().or(lacking))
 }
 
 /// Whether containers and `program` can run here.

@@ -11,7 +11,7 @@ use rustix::mount::{MoveMountFlags, OpenTreeFlags};
 
 /// A mount that is attached nowhere yet.
 #[derive(Debug)]
-pub(crate) struct Detached(OwnedFd);
+pub struct Detached(OwnedFd);
 
 /// `struct mount_attr` of linux/mount.h.
 #[repr(C)]
@@ -25,25 +25,34 @@ struct Attributes {
 
 impl Detached {
     /// A private copy of the mount at `source`, without the mounts below it.
-    pub(crate) fn copy(source: &Path) -> io::Result<Self> {
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    pub fn copy(source: &Path) -> io::Result<Self> {
+        Self::open(source, OpenTreeFlags::empty())
+    }
+
+    /// A private copy of the mount at `source` with all below it.
+    pub fn copy_recursive(source: &Path) -> io::Result<Self> {
+        Self::open(source, OpenTreeFlags::AT_RECURSIVE)
+    }
+
+    fn open(source: &Path, how: OpenTreeFlags) -> io::Result<Self> {
+        let flags = how | OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         rustix::mount::open_tree(CWD, source, flags).map(Self).map_err(|errno| at("copy the mount", source, errno))
     }
 
     /// Shows the files' owners as they are in a user namespace: host uid 0 as the namespace's root, and so on. File systems that cannot do
     /// this answer `InvalidInput`.
-    pub(crate) fn map_ids(&self, userns: BorrowedFd<'_>) -> io::Result<()> {
+    pub fn map_ids(&self, userns: BorrowedFd<'_>) -> io::Result<()> {
         let userns = u64::try_from(userns.as_raw_fd()).map_err(io::Error::other)?;
         self.set(&Attributes { set: libc::MOUNT_ATTR_IDMAP, userns, ..Attributes::default() })
     }
 
     /// Forbids writing, device nodes and setuid as asked.
-    pub(crate) fn restrict(&self, attributes: u64) -> io::Result<()> {
+    pub fn restrict(&self, attributes: u64) -> io::Result<()> {
         self.set(&Attributes { set: attributes, ..Attributes::default() })
     }
 
     /// Attaches the mount at `target`.
-    pub(crate) fn attach(&self, target: &Path) -> io::Result<()> {
+    pub fn attach(&self, target: &Path) -> io::Result<()> {
         rustix::mount::move_mount(self.0.as_fd(), c"", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
             .map_err(|errno| at("mount", target, errno))
     }
@@ -71,23 +80,17 @@ impl AsRawFd for Detached {
 }
 
 /// mount(2), with the target in the error.
-pub(crate) fn mount(
-    source: &Path,
-    target: &Path,
-    kind: Option<&str>,
-    flags: MsFlags,
-    data: Option<&str>,
-) -> io::Result<()> {
+pub fn mount(source: &Path, target: &Path, kind: Option<&str>, flags: MsFlags, data: Option<&str>) -> io::Result<()> {
     nix::mount::mount(Some(source), target, kind, flags, data).map_err(|errno| at("mount", target, errno))
 }
 
 /// Bind-mounts `source` with all below it.
-pub(crate) fn bind_recursive(source: &Path, target: &Path) -> io::Result<()> {
+pub fn bind_recursive(source: &Path, target: &Path) -> io::Result<()> {
     mount(source, target, None, MsFlags::MS_BIND | MsFlags::MS_REC, None)
 }
 
 /// Sets attributes on the mount at `target` and on all below it.
-pub(crate) fn restrict_recursive(target: &Path, attributes: u64) -> io::Result<()> {
+pub fn restrict_recursive(target: &Path, attributes: u64) -> io::Result<()> {
     let path = CString::new(target.as_os_str().as_encoded_bytes()).map_err(io::Error::other)?;
     let attributes = Attributes { set: attributes, ..Attributes::default() };
     // SAFETY: both pointers live across the call; the size is that of the structure.

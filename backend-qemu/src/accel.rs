@@ -1,0 +1,118 @@
+//! How a guest's instructions are run: by the processor, or by emulation.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+
+use driver_core::spec::Problem;
+
+use crate::arch::Arch;
+
+const KVM: &str = "/dev/kvm";
+
+/// What a test asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Asked {
+    /// KVM where it is real, else emulation.
+    #[default]
+    Auto,
+    /// KVM or an error.
+    Kvm,
+    /// Emulation.
+    Tcg,
+}
+
+/// What a VM gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accel {
+    /// The processor itself, by the kernel's KVM.
+    Kvm,
+    /// QEMU's emulation, which every host can do.
+    Tcg,
+}
+
+/// What this host says of KVM.
+#[derive(Debug)]
+pub struct Host {
+    /// Why /dev/kvm cannot be opened, if it cannot.
+    pub device: io::Result<()>,
+    /// /proc/cpuinfo.
+    pub cpuinfo: String,
+}
+
+impl Host {
+    /// Asks this host.
+    pub fn ask() -> Self {
+        let device = OpenOptions::new().read(true).write(true).open(KVM).map(drop);
+        Self { device, cpuinfo: fs::read_to_string("/proc/cpuinfo").unwrap_or_default() }
+    }
+}
+
+/// Chooses, and says why in a few words. A /dev/kvm alone proves nothing: paravirtual kinds of KVM open and then hang ordinary guests, and so
+/// the processor's own flags are asked too.
+pub fn choose(asked: Asked, arch: &Arch, host: &Host) -> Result<(Accel, String), Problem> {
+    let lacking = lacking(arch, host);
+    match (asked, lacking) {
+        (Asked::Tcg, _) => Ok((Accel::Tcg, "emulation, as asked".into())),
+        (Asked::Auto | Asked::Kvm, None) => Ok((Accel::Kvm, "KVM".into())),
+        (Asked::Auto, Some(why)) => Ok((Accel::Tcg, format!("emulation, because {why}"))),
+        (Asked::Kvm, Some(why)) => Err(Problem::host(
+            "key `accel`",
+            format!("KVM cannot be used: {why}"),
+            "switch on virtualisation in the firmware or the outer hypervisor and load kvm_intel or kvm_amd, or ask for \"auto\"",
+        )),
+    }
+}
+
+fn lacking(arch: &Arch, host: &Host) -> Option<String> {
+    if let Err(error) = &host.device {
+        return Some(format!("{KVM} cannot be opened ({error})"));
+    }
+    let has = |flag: &&str| {
+        host.cpuinfo.lines().any(|line| line.starts_with("flags") && line.split_whitespace().any(|word| word == *flag))
+    };
+    let real = arch.kvm_flags.is_empty() || arch.kvm_flags.iter().any(has);
+    (!real).then(|| format!("{KVM} is there, but the processor has none of the flags {}", arch.kvm_flags.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const X86: Arch = Arch { name: "x86_64", qemu: "q", machine: "q35", serial: "ttyS0", kvm_flags: &["vmx", "svm"] };
+    const ARM: Arch = Arch { name: "aarch64", qemu: "q", machine: "virt", serial: "ttyAMA0", kvm_flags: &[] };
+
+    fn host(device: bool, cpuinfo: &str) -> Host {
+        let device = if device { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) };
+        Host { device, cpuinfo: cpuinfo.into() }
+    }
+
+    fn chosen(asked: Asked, arch: &Arch, host: &Host) -> Option<Accel> {
+        choose(asked, arch, host).ok().map(|(accel, _)| accel)
+    }
+
+    #[test]
+    fn kvm_is_taken_only_where_it_is_real() {
+        let real = host(true, "flags\t\t: fpu vmx sse\n");
+        let fake = host(true, "flags\t\t: fpu vmxoff sse\nvmx flags: none\n");
+        let none = host(false, "flags\t\t: svm\n");
+        for (asked, host, expected) in [
+            (Asked::Auto, &real, Some(Accel::Kvm)),
+            (Asked::Auto, &fake, Some(Accel::Tcg)),
+            (Asked::Auto, &none, Some(Accel::Tcg)),
+            (Asked::Kvm, &real, Some(Accel::Kvm)),
+            (Asked::Kvm, &fake, None),
+            (Asked::Kvm, &none, None),
+            (Asked::Tcg, &real, Some(Accel::Tcg)),
+        ] {
+            assert_eq!(chosen(asked, &X86, host), expected, "{asked:?} {host:?}");
+        }
+        assert_eq!(chosen(Asked::Auto, &ARM, &host(true, "")), Some(Accel::Kvm));
+    }
+
+    #[test]
+    fn the_reason_is_told() {
+        let (_, why) = choose(Asked::Auto, &X86, &host(true, "")).unwrap();
+        assert_eq!(why, "emulation, because /dev/kvm is there, but the processor has none of the flags vmx, svm");
+        assert!(choose(Asked::Kvm, &X86, &host(false, "")).unwrap_err().to_string().contains("cannot be opened"));
+    }
+}

@@ -1,0 +1,314 @@
+//! A live VM.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use driver_core::backend::{Descriptors, StartRequest};
+use driver_core::console::Console;
+use driver_core::error::MachineError;
+use driver_core::guest::{Cable, Channel, Command, Exit, Guest, Output};
+use driver_core::log::harmless;
+use netbridge::Port;
+use tokio::fs::File;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::process::Child;
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, timeout};
+
+use crate::boot::{self, Boot, Tools};
+use crate::qmp::{self, Event, Kind, Limits};
+use crate::shell::{Ended, Patience, Request, Shell, ShellError, Sink};
+
+/// Console lines that an error shows.
+const LAST_LINES: usize = 30;
+
+/// Longest line of the console in bytes; a longer one is cut into several.
+const LINE_MAX: u64 = 64 * 1024;
+
+/// Most that a captured command may say.
+const OUTPUT_MAX: usize = 256 * 1024 * 1024;
+
+/// How long the console may take to say its last lines after QEMU has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// A VM from its start to its end.
+pub(crate) struct Vm {
+    shared: Arc<Shared>,
+    /// Dropped with the last handle, which ends the VM.
+    _alive: watch::Sender<()>,
+}
+
+struct Shared {
+    request: StartRequest,
+    console: Console,
+    shell: Mutex<Option<Shell<UnixStream>>>,
+    phase: watch::Sender<Phase>,
+    kill: watch::Sender<bool>,
+    ports: Vec<Port>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    Booting,
+    Ready,
+    Ended(Exit),
+}
+
+impl Vm {
+    /// Starts a VM and returns once QEMU runs.
+    pub(crate) async fn start(
+        tools: &Tools,
+        request: StartRequest,
+        descriptors: Descriptors,
+        console: Console,
+    ) -> Result<Self, MachineError> {
+        let broken =
+            |error: io::Error| MachineError::new(&request.machine.name, "start", error.to_string()).source(error);
+        let Boot { qemu, virtiofsd, qmp, serial, shell, ports } =
+            boot::start(tools, &request, &descriptors).await.map_err(broken)?;
+        let stream = |socket| UnixStream::from_std(socket).map_err(broken);
+        let (qmp, serial, shell) = (stream(qmp)?, stream(serial)?, stream(shell)?);
+        let shared = Arc::new(Shared {
+            request,
+            console,
+            shell: Mutex::new(None),
+            phase: watch::Sender::new(Phase::Booting),
+            kill: watch::Sender::new(false),
+            ports,
+        });
+        let (alive, gone) = watch::channel(());
+        tokio::spawn(supervise(shared.clone(), Processes { qemu, virtiofsd }, Streams { qmp, serial, shell }, gone));
+        Ok(Self { shared, _alive: alive })
+    }
+}
+
+struct Processes {
+    qemu: Child,
+    virtiofsd: Child,
+}
+
+struct Streams {
+    qmp: UnixStream,
+    serial: UnixStream,
+    shell: UnixStream,
+}
+
+/// Sees a VM through to its end.
+async fn supervise(shared: Arc<Shared>, mut processes: Processes, streams: Streams, mut handles: watch::Receiver<()>) {
+    let lines = tokio::spawn(follow(streams.serial, shared.console.clone()));
+    let said = tokio::spawn(last_words(processes.qemu.stderr.take()));
+    let events = tokio::spawn(watch_events(streams.qmp));
+    let mut kill = shared.kill.subscribe();
+    let connected = connect(&shared, streams.shell);
+    tokio::pin!(connected);
+    let mut asked = false;
+    let exit = loop {
+        tokio::select! {
+            status = processes.qemu.wait() => break match status {
+                _ if *shared.kill.borrow() => Exit::Killed,
+                Ok(status) if status.success() => Exit::PoweredOff,
+                Ok(status) => Exit::Died(format!("QEMU ended with {status}")),
+                Err(error) => Exit::Died(format!("QEMU cannot be waited for: {error}")),
+            },
+            () = set(&mut kill), if !asked => { asked = true; let _ = processes.qemu.start_kill(); }
+            _ = handles.changed(), if !asked => { asked = true; shared.kill.send_replace(true); let _ = processes.qemu.start_kill(); }
+            result = &mut connected, if *shared.phase.borrow() == Phase::Booting => match result {
+                Ok(()) => { shared.phase.send_replace(Phase::Ready); }
+                Err(why) => {
+                    let _ = processes.qemu.kill().await;
+                    break Exit::Died(why);
+                }
+            },
+        }
+    };
+    let _ = processes.virtiofsd.kill().await;
+    let _ = timeout(LAST_WORDS, lines).await;
+    let said = timeout(LAST_WORDS, said).await.ok().and_then(Result::ok).unwrap_or_default();
+    let panicked = timeout(LAST_WORDS, events).await.ok().and_then(Result::ok).unwrap_or_default();
+    let exit = match exit {
+        Exit::Died(why) if !said.is_empty() => Exit::Died(format!("{why}: {said}")),
+        Exit::PoweredOff if panicked => Exit::Died("its kernel panicked".into()),
+        exit => exit,
+    };
+    shared.shell.lock().await.take();
+    shared.phase.send_replace(Phase::Ended(exit));
+}
+
+/// Waits for the guest's shell.
+async fn connect(shared: &Shared, stream: UnixStream) -> Result<(), String> {
+    let limit = shared.request.boot_timeout;
+    match Shell::connect(stream, limit, Patience::default()).await {
+        Ok(shell) => {
+            *shared.shell.lock().await = Some(shell);
+            Ok(())
+        }
+        // QEMU's end follows, which tells more.
+        Err(error) if error.is_final() && !matches!(error, ShellError::NoShell { .. }) => std::future::pending().await,
+        Err(error) => Err(format!("{error} (`boot-timeout`)")),
+    }
+}
+
+/// Reads events to their end; whether the guest's kernel panicked.
+async fn watch_events(stream: UnixStream) -> bool {
+    let Ok((client, mut events)) = qmp::connect(stream, Limits::default()).await else { return false };
+    let mut panicked = false;
+    loop {
+        match events.next().await {
+            Ok(event) => panicked |= Event::kind(&event) == Kind::GuestPanicked,
+            Err(qmp::Error::Lost(_)) => {}
+            Err(_) => break,
+        }
+    }
+    drop(client);
+    panicked
+}
+
+/// Returns once a flag is set.
+async fn set(flag: &mut watch::Receiver<bool>) {
+    let _ = flag.wait_for(|set| *set).await;
+}
+
+/// What QEMU said of itself, the last lines of it.
+async fn last_words(stderr: Option<tokio::process::ChildStderr>) -> String {
+    let mut text = String::new();
+    if let Some(mut stderr) = stderr {
+        let _ = stderr.read_to_string(&mut text).await;
+    }
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(5)..].join(" | ")
+}
+
+/// Follows the serial console to its end.
+async fn follow(serial: UnixStream, console: Console) {
+    let mut reader = BufReader::new(serial);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match (&mut reader).take(LINE_MAX).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {
+                let text = String::from_utf8_lossy(&line).trim_end().replace('\r', "");
+                console.push(harmless(&text));
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn error(&self, operation: &str, cause: impl std::fmt::Display) -> MachineError {
+        MachineError::new(&self.request.machine.name, operation, cause.to_string())
+            .last_seen(self.console.last(LAST_LINES))
+    }
+
+    fn not_there(&self, operation: &str) -> MachineError {
+        match &*self.phase.borrow() {
+            Phase::Ended(Exit::PoweredOff) => self.error(operation, "it has powered itself off").gone(),
+            Phase::Ended(Exit::Killed) => self.error(operation, "it was killed").gone(),
+            Phase::Ended(Exit::Died(why)) => self.error(operation, format!("it died: {why}")).gone(),
+            Phase::Booting | Phase::Ready => self.error(operation, "it is booting"),
+        }
+    }
+
+    async fn ended(&self) -> Exit {
+        let mut phase = self.phase.subscribe();
+        match phase.wait_for(|phase| matches!(phase, Phase::Ended(_))).await.as_deref() {
+            Ok(Phase::Ended(exit)) => exit.clone(),
+            // The sender lives in `self`.
+            _ => Exit::Killed,
+        }
+    }
+}
+
+#[async_trait]
+impl Guest for Vm {
+    fn channel(&self) -> Channel {
+        Channel { stderr_apart: false, overlap: false }
+    }
+
+    async fn ready(&self) -> Result<(), MachineError> {
+        let began = Instant::now();
+        let mut phase = self.shared.phase.subscribe();
+        let ended = matches!(phase.wait_for(|phase| *phase != Phase::Booting).await.as_deref(), Ok(Phase::Ended(_)));
+        if ended { Err(self.shared.not_there("boot").after(began.elapsed())) } else { Ok(()) }
+    }
+
+    async fn run(&self, command: Command) -> Result<Output, MachineError> {
+        let operation = "run a command";
+        let mut shell = self.shared.shell.lock().await;
+        let Some(shell) = shell.as_mut() else { return Err(self.shared.not_there(operation)) };
+        let mut input = command.stdin.map(|fd| File::from_std(fd.into()));
+        let mut output = command.stdout.map(|fd| File::from_std(fd.into()));
+        let request = Request {
+            script: &command.script,
+            timeout: command.timeout,
+            input: input.as_mut().map(|file| file as _),
+            output: match &mut output {
+                Some(file) => Sink::Stream(file),
+                None => Sink::Capture(OUTPUT_MAX),
+            },
+        };
+        match shell.run(request).await {
+            Ok(Ended { status, stdout }) => Ok(Output { status, stdout, stderr: Vec::new() }),
+            Err(error) => {
+                if error.is_final() {
+                    // The machine's end, if that is the reason, follows within moments.
+                    let _ = timeout(LAST_WORDS, self.shared.ended()).await;
+                }
+                match &*self.shared.phase.borrow() {
+                    Phase::Ended(_) => {}
+                    Phase::Booting | Phase::Ready => return Err(self.shared.error(operation, &error).source(error)),
+                }
+                Err(self.shared.not_there(operation))
+            }
+        }
+    }
+
+    async fn exited(&self) -> Exit {
+        self.shared.ended().await
+    }
+
+    async fn stop(&self) -> Result<(), MachineError> {
+        self.tell("power off", "systemctl --no-block poweroff").await
+    }
+
+    async fn reboot(&self) -> Result<(), MachineError> {
+        Err(self.shared.error("reboot", "VMs cannot be rebooted yet; shut it down and start it again"))
+    }
+
+    async fn kill(&self) -> Result<(), MachineError> {
+        self.shared.kill.send_replace(true);
+        self.shared.ended().await;
+        Ok(())
+    }
+
+    fn cable(&self) -> Option<&dyn Cable> {
+        Some(self)
+    }
+}
+
+impl Vm {
+    async fn tell(&self, operation: &str, script: &str) -> Result<(), MachineError> {
+        let command = Command::new(script).timeout(Some(Duration::from_secs(60)));
+        match self.run(command).await {
+            Ok(output) if output.status == 0 => Ok(()),
+            Ok(output) => Err(self.shared.error(operation, format!("`{script}` ended with status {}", output.status))),
+            // It went faster than the answer came.
+            Err(error) if error.gone => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[async_trait]
+impl Cable for Vm {
+    async fn set(&self, attachment: usize, plugged: bool) -> Result<(), MachineError> {
+        let operation = if plugged { "plug in the network" } else { "pull the network" };
+        let Some(port) = self.shared.ports.get(attachment) else {
+            return Err(self.shared.error(operation, format!("it has no interface number {}", attachment + 1)));
+        };
+        port.set_up(plugged).await.map_err(|error| self.shared.error(operation, &error).source(error))
+    }
+}

@@ -1,0 +1,160 @@
+//! What the first program of a guest is to do, as `init/plan.rs` reads it.
+
+use driver_core::guest_files::Change;
+use driver_core::network::Attachment;
+
+use super::{Contents, Share, Source, Upper};
+
+/// The words of a plan, each ended by a NUL.
+#[derive(Debug, Default)]
+pub(super) struct Plan(Vec<u8>);
+
+/// A text that no plan can hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} has a NUL in it, which no text for a guest may have")]
+pub struct HasNul(String);
+
+impl Plan {
+    /// The plan of a machine that loads these files of the initramfs as modules.
+    pub(super) fn of(contents: &Contents<'_>, modules: &[String]) -> Result<Vec<u8>, HasNul> {
+        let mut plan = Self::default();
+        for module in modules {
+            plan.step(&["module", module])?;
+        }
+        for attachment in contents.attachments {
+            let (mac, addresses) = (mac(attachment.mac), addresses(attachment));
+            plan.step(&["interface", &mac, &attachment.interface, &addresses])?;
+        }
+        plan.step(&["wait", "/dev/hvc0"])?;
+        match &contents.root {
+            Source::Share { tag, upper } => {
+                let upper = match upper {
+                    Upper::Memory => "-",
+                    Upper::Disk(device) => {
+                        plan.step(&["wait", device])?;
+                        device
+                    }
+                };
+                plan.step(&["overlay", tag, upper])?;
+            }
+            Source::Disk(device) => {
+                plan.step(&["wait", device])?;
+                plan.step(&["disk", device])?;
+            }
+        }
+        plan.step(&["enter"])?;
+        for Share { tag, target } in contents.shares {
+            plan.step(&["share", tag, target])?;
+        }
+        for target in contents.scratch {
+            plan.step(&["scratch", target])?;
+        }
+        if let Some(Change::Write { path, content, .. }) = contents.changes.last() {
+            plan.step(&["unless", path, content])?;
+        }
+        for change in contents.changes {
+            plan.change(change)?;
+        }
+        plan.step(&["execute", contents.init])?;
+        Ok(plan.0)
+    }
+
+    fn change(&mut self, change: &Change) -> Result<(), HasNul> {
+        match change {
+            Change::Write { path, mode, content } => self.step(&["write", path, &format!("{mode:o}"), content]),
+            Change::Link { path, target } => self.step(&["link", path, target]),
+            Change::Remove { path } => self.step(&["remove", path]),
+            Change::EmptyRootPassword => self.step(&["empty-root-password"]),
+        }
+    }
+
+    fn step(&mut self, words: &[&str]) -> Result<(), HasNul> {
+        for word in words {
+            if word.contains('\0') {
+                return Err(HasNul((*word).to_owned()));
+            }
+            self.0.extend_from_slice(word.as_bytes());
+            self.0.push(0);
+        }
+        Ok(())
+    }
+}
+
+fn mac(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+fn addresses(attachment: &Attachment) -> String {
+    format!("{}/24 {}/64", attachment.ipv4, attachment.ipv6)
+}
+
+/// The guest's end.
+#[cfg(test)]
+#[path = "../../init/plan.rs"]
+mod read;
+
+#[cfg(test)]
+mod tests {
+    use driver_core::spec::VlanId;
+
+    use super::*;
+
+    use read::Step;
+
+    #[test]
+    fn the_guest_reads_what_is_written() {
+        let attachment = Attachment {
+            vlan: VlanId::new(1).unwrap(),
+            interface: "eth1".into(),
+            mac: [0x52, 0x54, 0, 0x12, 1, 2],
+            ipv4: "192.168.1.2".parse().unwrap(),
+            ipv6: "2001:db8:1::2".parse().unwrap(),
+        };
+        let changes = [
+            Change::Remove { path: "/a b".into() },
+            Change::mask("x.service"),
+            Change::EmptyRootPassword,
+            Change::write("/etc/machine-id", "id\n"),
+        ];
+        let shares = [Share { tag: "modules".into(), target: "/lib/modules/6.1".into() }];
+        let contents = Contents {
+            root: Source::Share { tag: "root", upper: Upper::Disk("/dev/vda") },
+            attachments: &[attachment],
+            shares: &shares,
+            scratch: &["/tmp"],
+            changes: &changes,
+            init: "/sbin/init",
+        };
+        let plan = Plan::of(&contents, &["/modules/0.ko".into()]).unwrap();
+        let write = |content| read::Change::Write { path: "/etc/machine-id", mode: 0o644, content };
+        assert_eq!(
+            read::Plan::parse(&plan).unwrap().steps,
+            [
+                Step::Module { file: "/modules/0.ko" },
+                Step::Interface {
+                    mac: "52:54:00:12:01:02",
+                    name: "eth1",
+                    addresses: vec!["192.168.1.2/24", "2001:db8:1::2/64"]
+                },
+                Step::Wait { path: "/dev/hvc0" },
+                Step::Wait { path: "/dev/vda" },
+                Step::Overlay { tag: "root", upper: "/dev/vda" },
+                Step::Enter,
+                Step::Share { tag: "modules", target: "/lib/modules/6.1" },
+                Step::Scratch { target: "/tmp" },
+                Step::Unless { path: "/etc/machine-id", content: "id\n" },
+                Step::File(read::Change::Remove { path: "/a b" }),
+                Step::File(read::Change::Link { path: "/etc/systemd/system/x.service", target: "/dev/null" }),
+                Step::File(read::Change::EmptyRootPassword),
+                Step::File(write("id\n")),
+                Step::Execute { init: "/sbin/init" },
+            ]
+        );
+    }
+
+    #[test]
+    fn a_nul_is_refused() {
+        let error = Plan::default().step(&["write", "/a\0b"]).unwrap_err();
+        assert!(error.to_string().contains("NUL"));
+    }
+}

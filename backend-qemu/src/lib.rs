@@ -1,0 +1,17 @@
+//! Virtual machines: QEMU.
+
+pub mod accel;
+pub mod arch;
+pub mod argv;
+mod backend;
+mod boot;
+mod guest;
+pub mod guest_files;
+pub mod initramfs;
+pub mod kernel;
+pub mod keys;
+mod process;
+pub mod qmp;
+pub mod shell;
+
+pub use backend::Qemu;
