@@ -160,14 +160,14 @@ mod tests {
     #[test]
     fn what_is_said_has_no_mark_in_it() {
         let texts = [
-            setup("n0once"),
-            command("n0once", 1, "true", true),
-            kill("n0once", 1, 2, 3),
-            ping("n0once", 1, Some(2)),
-            input("n0once", 1, 3, true),
+            setup("n0nce"),
+            command("n0nce", 1, "true", true),
+            kill("n0nce", 1, 2, 3),
+            ping("n0nce", 1, Some(2)),
+            input("n0nce", 1, 3, true),
         ];
         for text in texts {
-            assert!(!text.contains("\\0n0once") && !text.contains('\0'), "{text}");
+            assert!(!text.contains("\\0n0nce") && !text.contains('\0'), "{text}");
             assert!(text.ends_with('\n'));
         }
     }

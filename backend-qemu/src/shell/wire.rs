@@ -65,7 +65,7 @@ mod tests {
         let (mut buffer, mut pieces) = (Vec::new(), Vec::new());
         for part in text.chunks(size) {
             buffer.extend_from_slice(part);
-            while let Some(piece) = take(&mut buffer, "n0once") {
+            while let Some(piece) = take(&mut buffer, "n0nce") {
                 match (pieces.last_mut(), piece) {
                     (Some(Piece::Data(before)), Piece::Data(data)) => before.extend(data),
                     (_, piece) => pieces.push(piece),
@@ -79,16 +79,16 @@ mod tests {
     fn marks_are_found_however_the_text_is_split() {
         let data = |text: &[u8]| Piece::Data(text.to_vec());
         let mark = |text: &str| Piece::Mark(text.into());
-        let long = [b"\0n0once ".as_slice(), &[b'x'; 80], b"\0"].concat();
+        let long = [b"\0n0nce ".as_slice(), &[b'x'; 80], b"\0"].concat();
         let table: &[(&[u8], Vec<Piece>, &[u8])] = &[
             (b"", vec![], b""),
             (b"plain\xff", vec![data(b"plain\xff")], b""),
-            (b"a\0n0once 1 s 0\0b", vec![data(b"a"), mark("1 s 0"), data(b"b")], b""),
-            (b"\0n0once 1 b\0\0n0once 1 e\0", vec![mark("1 b"), mark("1 e")], b""),
-            (b"\0\0\0n0once 1 e\0", vec![data(b"\0\0"), mark("1 e")], b""),
-            (b"\0n0nc\0n0once 1 e\0", vec![data(b"\0n0nc"), mark("1 e")], b""),
+            (b"a\0n0nce 1 s 0\0b", vec![data(b"a"), mark("1 s 0"), data(b"b")], b""),
+            (b"\0n0nce 1 b\0\0n0nce 1 e\0", vec![mark("1 b"), mark("1 e")], b""),
+            (b"\0\0\0n0nce 1 e\0", vec![data(b"\0\0"), mark("1 e")], b""),
+            (b"\0n0nc\0n0nce 1 e\0", vec![data(b"\0n0nc"), mark("1 e")], b""),
             (b"x\0n0n", vec![data(b"x")], b"\0n0n"),
-            (b"x\0n0once 1", vec![data(b"x")], b"\0n0once 1"),
+            (b"x\0n0nce 1", vec![data(b"x")], b"\0n0nce 1"),
             (&long, vec![data(&long[..long.len() - 1])], b"\0"),
         ];
         for (text, expected, rest) in table {
