@@ -66,8 +66,7 @@ fn an_unknown_backend_on_the_command_line_is_told_once() {
     fs::write(directory.path().join("a.py"), GOOD).unwrap();
     let output = tandem(directory.path(), "check a.py --backend lxc");
     assert_eq!(output.status.code(), Some(2));
-    let expected =
-        "command line:\n  --backend: there is no backend `lxc`; known are: container\n1 problem, nothing was started\n";
+    let expected = "command line:\n  --backend: there is no backend `lxc`; known are: container, vm\n1 problem, nothing was started\n";
     assert_eq!(stderr(&output), expected);
 }
 
