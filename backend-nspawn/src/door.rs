@@ -226,8 +226,8 @@ impl Door<'_> {
     /// Collects ended commands and tells their statuses.
     fn reap(&mut self) -> io::Result<()> {
         while let Ok(Some((pid, status))) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {
-            if let Some(home) = self.home.as_ref().filter(|_| status.signaled()) {
-                // It may have been systemd-shutdown(8), which would wait ten seconds for the news of an end that only a parent gets.
+            if let Some(home) = &self.home {
+                // The container may be powering off: systemd-shutdown(8) waits ten seconds for the news of an end that only a parent gets.
                 let _ = rustix::process::pidfd_send_signal(&home.leader, Signal::CHILD);
             }
             let status = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));

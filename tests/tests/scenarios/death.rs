@@ -73,3 +73,24 @@ async fn a_wait_ends_with_its_machine() -> TestResult {
     drop(machine);
     stage.finish().await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_ends_late_does_not_hold_up_the_power_off() -> TestResult {
+    if !requirement::containers() {
+        return Ok(());
+    }
+    let stage = Stage::boot(vec![container("m")]).await?;
+    let machine = stage.machine("m");
+    let late = machine.clone();
+    let script = "touch /tmp/runs; trap 'sleep 0.3; exit 0' TERM; while :; do sleep 0.05; done";
+    let command = tokio::spawn(async move { late.execute(script, None).await });
+    machine.wait_for_file("/tmp/runs", Duration::from_secs(30)).await?;
+    let began = Instant::now();
+    machine.shutdown().await?;
+    // systemd-shutdown waits ten seconds for a process whose end it is not told of.
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    // It may have ended by itself or with its machine.
+    drop(command.await?);
+    drop(machine);
+    stage.finish().await
+}
