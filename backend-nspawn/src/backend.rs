@@ -29,7 +29,7 @@ impl Backend for Nspawn {
         "container"
     }
 
-    fn preflight(&self) -> Vec<Problem> {
+    fn preflight(&self, _machines: &[&MachineSpec]) -> Vec<Problem> {
         preflight::host()
     }
 

@@ -34,6 +34,7 @@ pub(crate) fn can_map_ids(source: &Root, userns: BorrowedFd<'_>) -> bool {
         Root::Directory(path) => path,
         // It is unpacked inside the namespace.
         Root::Tar(_) => return true,
+        Root::Image(_) => return false,
     };
     Detached::copy(lower).and_then(|copy| copy.map_ids(userns)).is_ok()
 }
@@ -54,6 +55,7 @@ pub(crate) fn prepare(request: &StartRequest, userns: BorrowedFd<'_>, owner: Opt
         Root::Tar(path) => unpack(path, &root(state), userns)?,
         Root::Directory(path) => overlay(path, state, userns, owner)?,
         Root::Host => overlay(Path::new("/"), state, userns, owner)?,
+        Root::Image(_) => return Err(io::Error::other("a container's root cannot be a disk image")),
     }
     let tree = Tree::open(&root(state), owner.unwrap_or(0))?;
     guest_files::write(&tree, request)?;

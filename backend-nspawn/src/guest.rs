@@ -1,6 +1,5 @@
 //! A live container.
 
-use std::fmt::Display;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -13,6 +12,7 @@ use driver_core::console::Console;
 use driver_core::error::MachineError;
 use driver_core::event::Level;
 use driver_core::guest::{Cable, Channel as Abilities, Command, Exit, Guest, Output};
+use driver_core::life::{Life, Standing};
 use driver_core::spec::Machined;
 use netbridge::Port;
 use tokio::sync::watch;
@@ -31,9 +31,6 @@ const REBOOT: i32 = 133;
 const POWER_OFF: i32 = 4;
 const REBOOT_SIGNAL: i32 = 5;
 
-/// Console lines that an error shows.
-const LAST_LINES: usize = 30;
-
 /// How long the console may take to say its last lines after its writer is gone.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -48,10 +45,8 @@ struct Shared {
     program: PathBuf,
     request: StartRequest,
     descriptors: Descriptors,
-    console: Console,
+    life: Life,
     shell: Shell,
-    phase: watch::Sender<Phase>,
-    kill: watch::Sender<bool>,
     live: Mutex<Live>,
 }
 
@@ -62,6 +57,8 @@ struct Live {
     leader: Option<Arc<OwnedFd>>,
     ports: Arc<Vec<Port>>,
     cursor: Option<String>,
+    /// The driver has asked for the reboot that comes.
+    rebooting: bool,
 }
 
 impl Live {
@@ -69,13 +66,6 @@ impl Live {
     fn clear(&mut self) {
         *self = Self { cursor: self.cursor.take(), ..Self::default() };
     }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Phase {
-    Booting,
-    Ready,
-    Ended(Exit),
 }
 
 impl Container {
@@ -87,9 +77,8 @@ impl Container {
         console: Console,
     ) -> Result<Self, MachineError> {
         let shell = Shell::new(&request.machine.env);
-        let (phase, kill) = (watch::Sender::new(Phase::Booting), watch::Sender::new(false));
-        let live = Mutex::default();
-        let shared = Arc::new(Shared { program, request, descriptors, console, shell, phase, kill, live });
+        let life = Life::new(&*request.machine.name, console);
+        let shared = Arc::new(Shared { program, request, descriptors, life, shell, live: Mutex::default() });
         let boot = shared.boot().await?;
         let (alive, gone) = watch::channel(());
         tokio::spawn(supervise(shared.clone(), boot, gone));
@@ -111,38 +100,39 @@ async fn supervise(shared: Arc<Shared>, boot: Boot, mut handles: watch::Receiver
         drop(process);
         let _ = timeout(LAST_WORDS, lines).await;
         console.abort();
+        let asked = std::mem::take(&mut shared.live().rebooting);
         shared.live().clear();
         match status {
             Err(exit) => break exit,
             Ok(0) => break Exit::PoweredOff,
             // Above 128, but a status of its own.
-            Ok(REBOOT) => {}
+            Ok(REBOOT) if asked || shared.request.allow_reboot => {}
+            Ok(REBOOT) => break Exit::PoweredOff,
             Ok(status @ 129..) => {
                 let signal = status - 128;
                 break Exit::Died(format!("something outside of the run killed it (systemd-nspawn, signal {signal})"));
             }
             Ok(status) => break Exit::Died(format!("systemd-nspawn ended with status {status}")),
         }
-        shared.phase.send_replace(Phase::Booting);
+        shared.life.tell(Standing::Booting);
         match shared.boot().await {
             Ok(next) => boot = next,
             Err(error) => break Exit::Died(format!("it could not boot again: {error}")),
         }
     };
-    shared.phase.send_replace(Phase::Ended(exit));
+    shared.life.tell(Standing::Ended(exit));
 }
 
 impl Shared {
     async fn boot(&self) -> Result<Boot, MachineError> {
-        let boot = boot::start(&self.program, &self.request, &self.descriptors, &self.console).await;
-        let mut boot = boot.map_err(|error| self.error("start", &error).source(error))?;
+        let boot = boot::start(&self.program, &self.request, &self.descriptors, self.life.console()).await;
+        let mut boot = boot.map_err(|error| self.life.error("start", &error).source(error))?;
         self.live().ports = Arc::new(std::mem::take(&mut boot.ports));
         Ok(boot)
     }
 
     /// Returns systemd-nspawn's exit status, or how the container ended otherwise.
     async fn live_through(self: &Arc<Self>, boot: &mut Boot) -> Result<i32, Exit> {
-        let mut kill = self.kill.subscribe();
         let deadline = Instant::now() + self.request.boot_timeout;
         let (mut ready, mut joined) = (false, false);
         loop {
@@ -150,12 +140,12 @@ impl Shared {
             let said = tokio::select! {
                 status = boot.process.wait() => {
                     return match status {
-                        _ if *self.kill.borrow() => Err(Exit::Killed),
+                        _ if self.life.is_to_be_killed() => Err(Exit::Killed),
                         Ok(status) => Ok(status),
                         Err(error) => Err(Exit::Died(format!("its process cannot be waited for: {error}"))),
                     };
                 }
-                () = set(&mut kill) => return Err(end(boot, Exit::Killed).await),
+                () = self.life.to_be_killed() => return Err(end(boot, Exit::Killed).await),
                 () = sleep_until(deadline), if !up => {
                     let waited = self.request.boot_timeout.as_secs_f64();
                     let exit = Exit::Died(format!("it was not ready {waited} s after its start (`boot-timeout`)"));
@@ -181,7 +171,7 @@ impl Shared {
             }
             // Only once: systemd says that it is ready after each re-execution, and a machine that was asked to reboot no longer is.
             if !up && ready && joined {
-                self.phase.send_replace(Phase::Ready);
+                self.life.tell(Standing::Ready);
             }
         }
     }
@@ -200,7 +190,7 @@ impl Shared {
         };
         let (shared, channel) = (self.clone(), boot.channel.clone());
         tokio::spawn(async move {
-            let last = journal::follow(&shared.shell, &channel, shared.console.recorder(), cursor).await;
+            let last = journal::follow(&shared.shell, &channel, shared.life.console().recorder(), cursor).await;
             shared.live().cursor = last;
         });
         Ok(())
@@ -213,7 +203,7 @@ impl Shared {
             Err(error) if self.request.machined == Machined::Require => Err(io::Error::other(error)),
             Err(error) => {
                 let text = format!("not registered with systemd-machined: {error}");
-                self.console.recorder().message(Level::Warning, text);
+                self.life.console().recorder().message(Level::Warning, text);
                 Ok(())
             }
             Ok(()) => Ok(()),
@@ -225,39 +215,12 @@ impl Shared {
     }
 
     fn channel(&self, operation: &str) -> Result<Arc<Channel>, MachineError> {
-        self.live().channel.clone().ok_or_else(|| self.not_there(operation))
+        self.live().channel.clone().ok_or_else(|| self.life.not_there(operation))
     }
 
     fn leader(&self, operation: &str) -> Result<Arc<OwnedFd>, MachineError> {
-        self.live().leader.clone().ok_or_else(|| self.not_there(operation))
+        self.live().leader.clone().ok_or_else(|| self.life.not_there(operation))
     }
-
-    fn error(&self, operation: &str, cause: impl Display) -> MachineError {
-        MachineError::new(&self.request.machine.name, operation, cause.to_string())
-            .last_seen(self.console.last(LAST_LINES))
-    }
-
-    /// The container is gone, or not there yet.
-    fn not_there(&self, operation: &str) -> MachineError {
-        match &*self.phase.borrow() {
-            Phase::Ended(exit) => self.error(operation, describe(exit)).gone(),
-            Phase::Booting | Phase::Ready => self.error(operation, "it is booting"),
-        }
-    }
-
-    async fn ended(&self) -> Exit {
-        let mut phase = self.phase.subscribe();
-        match phase.wait_for(|phase| matches!(phase, Phase::Ended(_))).await.as_deref() {
-            Ok(Phase::Ended(exit)) => exit.clone(),
-            // The sender lives in `self`.
-            _ => Exit::Killed,
-        }
-    }
-}
-
-/// Returns once a flag is set.
-async fn set(flag: &mut watch::Receiver<bool>) {
-    let _ = flag.wait_for(|set| *set).await;
 }
 
 /// Kills the container and returns once it is gone.
@@ -265,15 +228,6 @@ async fn end(boot: &mut Boot, exit: Exit) -> Exit {
     boot.process.kill();
     let _ = boot.process.wait().await;
     exit
-}
-
-/// How a machine ended, as part of a sentence.
-fn describe(exit: &Exit) -> String {
-    match exit {
-        Exit::PoweredOff => "it has powered itself off".into(),
-        Exit::Killed => "it was killed".into(),
-        Exit::Died(why) => format!("it died: {why}"),
-    }
 }
 
 #[async_trait]
@@ -287,13 +241,7 @@ impl Guest for Container {
     }
 
     async fn ready(&self) -> Result<(), MachineError> {
-        let began = Instant::now();
-        let mut phase = self.shared.phase.subscribe();
-        let exit = match phase.wait_for(|phase| *phase != Phase::Booting).await.as_deref() {
-            Ok(Phase::Ended(exit)) => exit.clone(),
-            _ => return Ok(()),
-        };
-        Err(self.shared.error("boot", describe(&exit)).after(began.elapsed()).gone())
+        self.shared.life.ready().await
     }
 
     async fn run(&self, command: Command) -> Result<Output, MachineError> {
@@ -303,15 +251,15 @@ impl Guest for Container {
             Ok(output) => Ok(output),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 // The reason follows within moments.
-                let _ = timeout(Duration::from_secs(1), self.shared.ended()).await;
-                Err(self.shared.not_there(operation))
+                self.shared.life.ends_within(LAST_WORDS).await;
+                Err(self.shared.life.not_there(operation))
             }
-            Err(error) => Err(self.shared.error(operation, &error).source(error)),
+            Err(error) => Err(self.shared.life.error(operation, &error).source(error)),
         }
     }
 
     async fn exited(&self) -> Exit {
-        self.shared.ended().await
+        self.shared.life.ended().await
     }
 
     async fn stop(&self) -> Result<(), MachineError> {
@@ -319,14 +267,15 @@ impl Guest for Container {
     }
 
     async fn reboot(&self) -> Result<(), MachineError> {
+        self.shared.live().rebooting = true;
         self.tell("reboot", REBOOT_SIGNAL)?;
-        self.shared.phase.send_replace(Phase::Booting);
+        self.shared.life.tell(Standing::Booting);
         Ok(())
     }
 
     async fn kill(&self) -> Result<(), MachineError> {
-        self.shared.kill.send_replace(true);
-        self.shared.ended().await;
+        self.shared.life.kill();
+        self.shared.life.ended().await;
         Ok(())
     }
 
@@ -340,18 +289,14 @@ impl Container {
     fn tell(&self, operation: &str, number: i32) -> Result<(), MachineError> {
         let leader = self.shared.leader(operation)?;
         boot::signal(leader.as_fd(), libc::SIGRTMIN() + number)
-            .map_err(|error| self.shared.error(operation, &error).source(error))
+            .map_err(|error| self.shared.life.error(operation, &error).source(error))
     }
 }
 
 #[async_trait]
 impl Cable for Container {
     async fn set(&self, attachment: usize, plugged: bool) -> Result<(), MachineError> {
-        let operation = if plugged { "plug in the network" } else { "pull the network" };
         let ports = self.shared.live().ports.clone();
-        let Some(port) = ports.get(attachment) else {
-            return Err(self.shared.error(operation, format!("it has no interface number {}", attachment + 1)));
-        };
-        port.set_up(plugged).await.map_err(|error| self.shared.error(operation, &error).source(error))
+        self.shared.life.plug(&ports, attachment, plugged).await
     }
 }

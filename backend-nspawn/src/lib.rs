@@ -9,7 +9,7 @@
 //! use driver_core::backend::Backend;
 //!
 //! let containers: Arc<dyn Backend> = Arc::new(backend_nspawn::Nspawn::new());
-//! for problem in containers.preflight() {
+//! for problem in containers.preflight(&[]) {
 //!     eprintln!("{problem}");
 //! }
 //! ```

@@ -57,8 +57,14 @@ pub(crate) fn host() -> Vec<Problem> {
 /// What keeps this machine from being a container here.
 pub(crate) fn machine(machine: &MachineSpec) -> Vec<Problem> {
     let subject = |key: &str| format!("machine `{}`: key `{key}`", machine.name);
-    let mut problems = Vec::new();
+    let mut problems =
+        machine.refuse_all_but(&["devices", "binds"], "use a VM for it (`backend = \"vm\"`), or take the key out");
     match &machine.root {
+        Root::Image(_) => problems.push(Problem::user(
+            subject("root"),
+            "a container has no disk, and so its root cannot be a disk image",
+            "give a directory or a tar file, or use a VM (`backend = \"vm\"`)",
+        )),
         Root::Host => {
             if !has_init(Path::new("/")) {
                 problems.push(Problem::host(

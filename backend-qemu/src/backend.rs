@@ -33,7 +33,7 @@ impl Backend for Qemu {
         "vm"
     }
 
-    fn preflight(&self) -> Vec<Problem> {
+    fn preflight(&self, _machines: &[&MachineSpec]) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut lacks =
             |what: &str, why: &str, cure: &str| problems.push(Problem::host(format!("VMs: {what}"), why, cure));
@@ -65,22 +65,13 @@ impl Backend for Qemu {
     }
 
     fn check(&self, machine: &MachineSpec) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let mut refuse = |key: &str, why: &str| {
+        let mut problems = machine.refuse_all_but(&[], "use a container for it, or take the key out");
+        if matches!(machine.root, Root::Tar(_) | Root::Image(_)) {
             problems.push(Problem::user(
-                format!("machine `{}`: key `{key}`", machine.name),
-                why,
-                "use a container for it",
+                format!("machine `{}`: key `root`", machine.name),
+                "a VM's root cannot be a file yet",
+                "give a directory",
             ));
-        };
-        if !machine.devices.is_empty() {
-            refuse("devices", "a VM cannot use the host's devices");
-        }
-        if !machine.binds.is_empty() {
-            refuse("binds", "a VM cannot see the host's directories");
-        }
-        if matches!(machine.root, Root::Tar(_)) {
-            refuse("root", "a VM's root cannot be a tar file yet");
         }
         problems
     }

@@ -123,7 +123,7 @@ fn prepare(tools: &Tools, request: &StartRequest) -> io::Result<Files> {
     let source = match &request.machine.root {
         Root::Host => Path::new("/"),
         Root::Directory(path) => path,
-        Root::Tar(_) => return Err(io::Error::other("a VM's root cannot be a tar file yet")),
+        Root::Tar(_) | Root::Image(_) => return Err(io::Error::other("a VM's root cannot be such a file yet")),
     };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(state)?;
     fs::create_dir_all(&files.share)?;

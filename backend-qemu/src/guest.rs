@@ -9,6 +9,7 @@ use driver_core::backend::{Descriptors, StartRequest};
 use driver_core::console::Console;
 use driver_core::error::MachineError;
 use driver_core::guest::{Cable, Channel, Command, Exit, Guest, Output};
+use driver_core::life::{Life, Standing};
 use driver_core::log::harmless;
 use netbridge::Port;
 use tokio::fs::File;
@@ -16,14 +17,11 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::Child;
 use tokio::sync::{Mutex, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::boot::{self, Boot, Tools};
 use crate::qmp::{self, Event, Kind, Limits};
 use crate::shell::{Ended, Patience, Request, Shell, ShellError, Sink};
-
-/// Console lines that an error shows.
-const LAST_LINES: usize = 30;
 
 /// Longest line of the console in bytes; a longer one is cut into several.
 const LINE_MAX: u64 = 64 * 1024;
@@ -43,18 +41,9 @@ pub(crate) struct Vm {
 
 struct Shared {
     request: StartRequest,
-    console: Console,
+    life: Life,
     shell: Mutex<Option<Shell<UnixStream>>>,
-    phase: watch::Sender<Phase>,
-    kill: watch::Sender<bool>,
     ports: Vec<Port>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Phase {
-    Booting,
-    Ready,
-    Ended(Exit),
 }
 
 impl Vm {
@@ -71,14 +60,8 @@ impl Vm {
             boot::start(tools, &request, &descriptors).await.map_err(broken)?;
         let stream = |socket| UnixStream::from_std(socket).map_err(broken);
         let (qmp, serial, shell) = (stream(qmp)?, stream(serial)?, stream(shell)?);
-        let shared = Arc::new(Shared {
-            request,
-            console,
-            shell: Mutex::new(None),
-            phase: watch::Sender::new(Phase::Booting),
-            kill: watch::Sender::new(false),
-            ports,
-        });
+        let life = Life::new(&*request.machine.name, console);
+        let shared = Arc::new(Shared { request, life, shell: Mutex::new(None), ports });
         let (alive, gone) = watch::channel(());
         tokio::spawn(supervise(shared.clone(), Processes { qemu, virtiofsd }, Streams { qmp, serial, shell }, gone));
         Ok(Self { shared, _alive: alive })
@@ -98,25 +81,24 @@ struct Streams {
 
 /// Sees a VM through to its end.
 async fn supervise(shared: Arc<Shared>, mut processes: Processes, streams: Streams, mut handles: watch::Receiver<()>) {
-    let lines = tokio::spawn(follow(streams.serial, shared.console.clone()));
+    let lines = tokio::spawn(follow(streams.serial, shared.life.console().clone()));
     let said = tokio::spawn(last_words(processes.qemu.stderr.take()));
     let events = tokio::spawn(watch_events(streams.qmp));
-    let mut kill = shared.kill.subscribe();
     let connected = connect(&shared, streams.shell);
     tokio::pin!(connected);
     let mut asked = false;
     let exit = loop {
         tokio::select! {
             status = processes.qemu.wait() => break match status {
-                _ if *shared.kill.borrow() => Exit::Killed,
+                _ if shared.life.is_to_be_killed() => Exit::Killed,
                 Ok(status) if status.success() => Exit::PoweredOff,
                 Ok(status) => Exit::Died(format!("QEMU ended with {status}")),
                 Err(error) => Exit::Died(format!("QEMU cannot be waited for: {error}")),
             },
-            () = set(&mut kill), if !asked => { asked = true; let _ = processes.qemu.start_kill(); }
-            _ = handles.changed(), if !asked => { asked = true; shared.kill.send_replace(true); let _ = processes.qemu.start_kill(); }
-            result = &mut connected, if *shared.phase.borrow() == Phase::Booting => match result {
-                Ok(()) => { shared.phase.send_replace(Phase::Ready); }
+            () = shared.life.to_be_killed(), if !asked => { asked = true; let _ = processes.qemu.start_kill(); }
+            _ = handles.changed(), if !asked => { asked = true; shared.life.kill(); let _ = processes.qemu.start_kill(); }
+            result = &mut connected, if shared.life.standing() == Standing::Booting => match result {
+                Ok(()) => { shared.life.tell(Standing::Ready); }
                 Err(why) => {
                     let _ = processes.qemu.kill().await;
                     break Exit::Died(why);
@@ -134,7 +116,7 @@ async fn supervise(shared: Arc<Shared>, mut processes: Processes, streams: Strea
         exit => exit,
     };
     shared.shell.lock().await.take();
-    shared.phase.send_replace(Phase::Ended(exit));
+    shared.life.tell(Standing::Ended(exit));
 }
 
 /// Waits for the guest's shell.
@@ -166,11 +148,6 @@ async fn watch_events(stream: UnixStream) -> bool {
     panicked
 }
 
-/// Returns once a flag is set.
-async fn set(flag: &mut watch::Receiver<bool>) {
-    let _ = flag.wait_for(|set| *set).await;
-}
-
 /// What QEMU said of itself, the last lines of it.
 async fn last_words(stderr: Option<tokio::process::ChildStderr>) -> String {
     let mut text = String::new();
@@ -197,31 +174,6 @@ async fn follow(serial: UnixStream, console: Console) {
     }
 }
 
-impl Shared {
-    fn error(&self, operation: &str, cause: impl std::fmt::Display) -> MachineError {
-        MachineError::new(&self.request.machine.name, operation, cause.to_string())
-            .last_seen(self.console.last(LAST_LINES))
-    }
-
-    fn not_there(&self, operation: &str) -> MachineError {
-        match &*self.phase.borrow() {
-            Phase::Ended(Exit::PoweredOff) => self.error(operation, "it has powered itself off").gone(),
-            Phase::Ended(Exit::Killed) => self.error(operation, "it was killed").gone(),
-            Phase::Ended(Exit::Died(why)) => self.error(operation, format!("it died: {why}")).gone(),
-            Phase::Booting | Phase::Ready => self.error(operation, "it is booting"),
-        }
-    }
-
-    async fn ended(&self) -> Exit {
-        let mut phase = self.phase.subscribe();
-        match phase.wait_for(|phase| matches!(phase, Phase::Ended(_))).await.as_deref() {
-            Ok(Phase::Ended(exit)) => exit.clone(),
-            // The sender lives in `self`.
-            _ => Exit::Killed,
-        }
-    }
-}
-
 #[async_trait]
 impl Guest for Vm {
     fn channel(&self) -> Channel {
@@ -229,16 +181,13 @@ impl Guest for Vm {
     }
 
     async fn ready(&self) -> Result<(), MachineError> {
-        let began = Instant::now();
-        let mut phase = self.shared.phase.subscribe();
-        let ended = matches!(phase.wait_for(|phase| *phase != Phase::Booting).await.as_deref(), Ok(Phase::Ended(_)));
-        if ended { Err(self.shared.not_there("boot").after(began.elapsed())) } else { Ok(()) }
+        self.shared.life.ready().await
     }
 
     async fn run(&self, command: Command) -> Result<Output, MachineError> {
         let operation = "run a command";
         let mut shell = self.shared.shell.lock().await;
-        let Some(shell) = shell.as_mut() else { return Err(self.shared.not_there(operation)) };
+        let Some(shell) = shell.as_mut() else { return Err(self.shared.life.not_there(operation)) };
         let mut input = command.stdin.map(|fd| File::from_std(fd.into()));
         let mut output = command.stdout.map(|fd| File::from_std(fd.into()));
         let request = Request {
@@ -255,19 +204,18 @@ impl Guest for Vm {
             Err(error) => {
                 if error.is_final() {
                     // The machine's end, if that is the reason, follows within moments.
-                    let _ = timeout(LAST_WORDS, self.shared.ended()).await;
+                    self.shared.life.ends_within(LAST_WORDS).await;
                 }
-                match &*self.shared.phase.borrow() {
-                    Phase::Ended(_) => {}
-                    Phase::Booting | Phase::Ready => return Err(self.shared.error(operation, &error).source(error)),
+                match self.shared.life.standing() {
+                    Standing::Ended(_) | Standing::Lost(_) => Err(self.shared.life.not_there(operation)),
+                    Standing::Booting | Standing::Ready => Err(self.shared.life.error(operation, &error).source(error)),
                 }
-                Err(self.shared.not_there(operation))
             }
         }
     }
 
     async fn exited(&self) -> Exit {
-        self.shared.ended().await
+        self.shared.life.ended().await
     }
 
     async fn stop(&self) -> Result<(), MachineError> {
@@ -275,12 +223,12 @@ impl Guest for Vm {
     }
 
     async fn reboot(&self) -> Result<(), MachineError> {
-        Err(self.shared.error("reboot", "VMs cannot be rebooted yet; shut it down and start it again"))
+        Err(self.shared.life.error("reboot", "VMs cannot be rebooted yet; shut it down and start it again"))
     }
 
     async fn kill(&self) -> Result<(), MachineError> {
-        self.shared.kill.send_replace(true);
-        self.shared.ended().await;
+        self.shared.life.kill();
+        self.shared.life.ended().await;
         Ok(())
     }
 
@@ -294,7 +242,9 @@ impl Vm {
         let command = Command::new(script).timeout(Some(Duration::from_secs(60)));
         match self.run(command).await {
             Ok(output) if output.status == 0 => Ok(()),
-            Ok(output) => Err(self.shared.error(operation, format!("`{script}` ended with status {}", output.status))),
+            Ok(output) => {
+                Err(self.shared.life.error(operation, format!("`{script}` ended with status {}", output.status)))
+            }
             // It went faster than the answer came.
             Err(error) if error.gone => Ok(()),
             Err(error) => Err(error),
@@ -305,10 +255,6 @@ impl Vm {
 #[async_trait]
 impl Cable for Vm {
     async fn set(&self, attachment: usize, plugged: bool) -> Result<(), MachineError> {
-        let operation = if plugged { "plug in the network" } else { "pull the network" };
-        let Some(port) = self.shared.ports.get(attachment) else {
-            return Err(self.shared.error(operation, format!("it has no interface number {}", attachment + 1)));
-        };
-        port.set_up(plugged).await.map_err(|error| self.shared.error(operation, &error).source(error))
+        self.shared.life.plug(&self.shared.ports, attachment, plugged).await
     }
 }

@@ -25,11 +25,16 @@ pub trait Backend: Send + Sync {
     /// The name that test files use for it, such as `container`.
     fn name(&self) -> &str;
 
-    /// Reports what this host lacks for any machine of this kind. Changes nothing.
-    fn preflight(&self) -> Vec<Problem>;
+    /// Reports what this host lacks for machines of this kind, and for all of `machines` together, which are those of a test. Changes nothing.
+    fn preflight(&self, machines: &[&MachineSpec]) -> Vec<Problem>;
 
     /// Reports what of `machine` this backend cannot honour, and what the host lacks for it. Changes nothing.
     fn check(&self, machine: &MachineSpec) -> Vec<Problem>;
+
+    /// How many machines of this kind this host has room to boot at a time, where more at once would only hold each other up.
+    fn boots_at_once(&self) -> Option<usize> {
+        None
+    }
 
     /// Starts one machine and returns as soon as it is launched; [`Guest::ready`] tells when it takes commands.
     ///
@@ -59,6 +64,9 @@ pub struct StartRequest {
     pub cgroups: Vec<PathBuf>,
     /// First of [`crate::run::IDS`] host user and group ids that are this machine's alone; none where the driver may not hand out ids.
     pub first_id: Option<u32>,
+    /// Whether the machine may reboot by itself; otherwise its reboot is its end, as a power off. A reboot that [`Guest::reboot`] asks for is
+    /// always one.
+    pub allow_reboot: bool,
     /// How long the machine may take until it takes commands.
     pub boot_timeout: Duration,
     /// Whether the machine is registered with systemd-machined.

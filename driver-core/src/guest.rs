@@ -1,10 +1,12 @@
 //! One live machine: the trait that a backend's machines implement.
 
 use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::error::MachineError;
 
@@ -48,6 +50,31 @@ pub trait Guest: Send + Sync {
     fn cable(&self) -> Option<&dyn Cable> {
         None
     }
+
+    /// Its console's input, if it takes any.
+    fn terminal(&self) -> Option<&dyn Terminal> {
+        None
+    }
+
+    /// Its screen, if it has one.
+    fn screen(&self) -> Option<&dyn Screen> {
+        None
+    }
+
+    /// Its keyboard, if it has one.
+    fn keyboard(&self) -> Option<&dyn Keyboard> {
+        None
+    }
+
+    /// Its pointer, if it has one.
+    fn pointer(&self) -> Option<&dyn Pointer> {
+        None
+    }
+
+    /// Its QEMU monitor, if it has one.
+    fn monitor(&self) -> Option<&dyn Monitor> {
+        None
+    }
 }
 
 /// Optional power: network plugs that can be pulled and put back while the machine runs.
@@ -55,6 +82,110 @@ pub trait Guest: Send + Sync {
 pub trait Cable: Send + Sync {
     /// Pulls (`false`) or plugs (`true`) the interface with this index in the request's attachments.
     async fn set(&self, attachment: usize, plugged: bool) -> Result<(), MachineError>;
+}
+
+/// Optional power: a console that takes input.
+#[async_trait]
+pub trait Terminal: Send + Sync {
+    /// Types bytes into the console, as a person at the serial line would.
+    async fn write(&self, bytes: &[u8]) -> Result<(), MachineError>;
+}
+
+/// Optional power: a screen.
+#[async_trait]
+pub trait Screen: Send + Sync {
+    /// What the screen shows, as a PNG file.
+    async fn shot(&self) -> Result<Vec<u8>, MachineError>;
+}
+
+/// Optional power: a keyboard.
+#[async_trait]
+pub trait Keyboard: Send + Sync {
+    /// Whether there is such a key; otherwise why not, with the nearest that there is.
+    fn check(&self, key: &str) -> Result<(), String>;
+
+    /// Presses and releases keys at the same time: a key by QEMU's name for it (`ret`), several joined by `-` (`ctrl-alt-f1`), or the ones
+    /// that type a character (`A`) on a keyboard of the US.
+    async fn press(&self, key: &str) -> Result<(), MachineError>;
+}
+
+/// Optional power: a pointer.
+#[async_trait]
+pub trait Pointer: Send + Sync {
+    /// Moves to a place of the screen, given as parts of its width and height from 0 (left, top) to 1.
+    async fn move_to(&self, x: f64, y: f64) -> Result<(), MachineError>;
+
+    /// Presses (`true`) or releases a button.
+    async fn button(&self, button: Button, down: bool) -> Result<(), MachineError>;
+}
+
+/// A pointer's buttons. The wheel's turns are buttons, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Button {
+    /// The left one.
+    Left,
+    /// The middle one.
+    Middle,
+    /// The right one.
+    Right,
+    /// The wheel, turned up.
+    WheelUp,
+    /// The wheel, turned down.
+    WheelDown,
+}
+
+/// Optional power: QEMU's monitor.
+#[async_trait]
+pub trait Monitor: Send + Sync {
+    /// Runs a line of the human monitor protocol and returns what it prints.
+    async fn command(&self, line: &str) -> Result<String, MachineError>;
+
+    /// Runs a QMP command. That QEMU refuses it is the inner error.
+    async fn qmp(
+        &self,
+        command: &str,
+        arguments: serde_json::Value,
+    ) -> Result<Result<serde_json::Value, QmpRefusal>, MachineError>;
+
+    /// All QMP events of this machine since it was started.
+    fn events(&self) -> QmpEvents;
+}
+
+/// QEMU's answer to a command that it does not carry out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("QMP API error [{class}]: {description}")]
+pub struct QmpRefusal {
+    /// The class, such as `CommandNotFound`.
+    pub class: String,
+    /// What is wrong, in QEMU's words.
+    pub description: String,
+}
+
+/// The QMP events of a machine, as they came. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct QmpEvents {
+    events: Arc<Mutex<Vec<serde_json::Value>>>,
+    count: Arc<watch::Sender<usize>>,
+}
+
+impl QmpEvents {
+    /// Adds an event: a QMP message with the key `event`.
+    pub fn push(&self, event: serde_json::Value) {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.push(event);
+        self.count.send_replace(events.len());
+    }
+
+    /// All events from number `first` on, counted from 0.
+    pub fn since(&self, first: usize) -> Vec<serde_json::Value> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).get(first..).unwrap_or_default().to_vec()
+    }
+
+    /// A receiver of the number of events, which changes with each new one.
+    pub fn watch(&self) -> watch::Receiver<usize> {
+        self.count.subscribe()
+    }
 }
 
 /// What a command channel can do.

@@ -148,23 +148,14 @@ fn hosts(own: &str, entries: &[HostEntry]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use super::*;
     use crate::spec::{MachineSpec, Machined};
 
     fn request(root: Root) -> StartRequest {
-        let machine = MachineSpec {
-            name: "web".into(),
-            backend: "vm".into(),
-            root,
-            vlans: Vec::new(),
-            units: vec!["nginx.service".into()],
-            env: BTreeMap::new(),
-            devices: Vec::new(),
-            binds: Vec::new(),
-        };
+        let units = vec!["nginx.service".into()];
+        let machine = MachineSpec { root, vlans: Vec::new(), units, ..MachineSpec::new("web", "vm") };
         StartRequest {
             run: "run".into(),
             machine,
@@ -173,6 +164,7 @@ mod tests {
             state: "/state".into(),
             cgroups: Vec::new(),
             first_id: None,
+            allow_reboot: false,
             boot_timeout: Duration::from_secs(1),
             machined: Machined::Never,
         }

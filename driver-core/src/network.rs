@@ -115,18 +115,11 @@ impl NetworkPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Root;
 
     fn machine(name: &str, vlans: &[u16]) -> MachineSpec {
         MachineSpec {
-            name: name.to_owned(),
-            backend: "container".to_owned(),
-            root: Root::Host,
             vlans: vlans.iter().map(|vlan| VlanId::new(*vlan).unwrap()).collect(),
-            units: Vec::new(),
-            env: BTreeMap::new(),
-            devices: Vec::new(),
-            binds: Vec::new(),
+            ..MachineSpec::new(name, "container")
         }
     }
 

@@ -81,6 +81,7 @@ impl Ground {
             state: directory.path().join("state"),
             cgroups: Vec::new(),
             first_id: None,
+            allow_reboot: false,
             boot_timeout: SOON,
             machined: Machined::Never,
         };
@@ -156,7 +157,7 @@ impl Backend for Thief {
         "container"
     }
 
-    fn preflight(&self) -> Vec<Problem> {
+    fn preflight(&self, _machines: &[&MachineSpec]) -> Vec<Problem> {
         Vec::new()
     }
 

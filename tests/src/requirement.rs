@@ -16,7 +16,7 @@ pub fn containers() -> bool {
 
 /// Whether VMs, and containers beside them, can run here.
 pub fn virtual_machines() -> bool {
-    let problems = Qemu::new().preflight();
+    let problems = Qemu::new().preflight(&[]);
     let lacking = (!problems.is_empty()).then(|| driver_core::spec::list(&problems));
     met(lacking_for_containers().or(lacking))
 }
@@ -68,7 +68,7 @@ pub fn met(lacking: Option<String>) -> bool {
 }
 
 fn lacking_for_containers() -> Option<String> {
-    let problems = Nspawn::new().preflight();
+    let problems = Nspawn::new().preflight(&[]);
     if problems.is_empty() { None } else { Some(driver_core::spec::list(&problems)) }
 }
 

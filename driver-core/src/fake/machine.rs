@@ -14,7 +14,7 @@ use crate::console::Console;
 use crate::error::MachineError;
 use crate::guest::{Channel, Exit, Guest};
 use crate::machine::Launch;
-use crate::spec::{MachineSpec, Problem, Root, VlanId};
+use crate::spec::{MachineSpec, Problem};
 
 /// One machine of a [`FakeBackend`](super::FakeBackend). Clones are the same machine.
 ///
@@ -78,16 +78,7 @@ impl FakeMachine {
 
     /// A spec of this machine, on VLAN 1.
     pub fn spec(&self) -> MachineSpec {
-        MachineSpec {
-            name: self.name.clone(),
-            backend: self.backend.clone(),
-            root: Root::Host,
-            vlans: VlanId::new(1).into_iter().collect(),
-            units: Vec::new(),
-            env: std::collections::BTreeMap::default(),
-            devices: Vec::new(),
-            binds: Vec::new(),
-        }
+        MachineSpec::new(&*self.name, &*self.backend)
     }
 
     /// Sets how it boots from the next start or reboot on.
@@ -221,7 +212,7 @@ impl FakeMachine {
 
 #[async_trait]
 impl Launch for FakeMachine {
-    async fn launch(&self, console: Console) -> Result<Arc<dyn Guest>, MachineError> {
+    async fn launch(&self, _allow_reboot: bool, console: Console) -> Result<Arc<dyn Guest>, MachineError> {
         self.boot(None, console).await
     }
 }

@@ -90,7 +90,7 @@ impl Backend for FakeBackend {
         &self.name
     }
 
-    fn preflight(&self) -> Vec<Problem> {
+    fn preflight(&self, _machines: &[&MachineSpec]) -> Vec<Problem> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner).lacks.clone()
     }
 
@@ -127,7 +127,7 @@ mod tests {
         script.boots(Booting::Takes(Duration::from_secs(2)));
         script.reply("false", Reply::fail(1, ""));
         let backend: &dyn Backend = &fake;
-        assert_eq!((backend.name(), backend.preflight().len(), backend.check(&script.spec()).len()), ("fake", 1, 1));
+        assert_eq!((backend.name(), backend.preflight(&[]).len(), backend.check(&script.spec()).len()), ("fake", 1, 1));
 
         let request = StartRequest {
             run: "run".into(),
@@ -137,6 +137,7 @@ mod tests {
             state: "/nowhere".into(),
             cgroups: Vec::new(),
             first_id: None,
+            allow_reboot: false,
             boot_timeout: Duration::from_secs(10),
             machined: Machined::Never,
         };

@@ -14,6 +14,7 @@ use crate::console::Console;
 use crate::error::MachineError;
 use crate::event::{Kind, MachineState, Recorder};
 use crate::guest::{Command, Exit, Guest, Output};
+use crate::life::told;
 
 /// How many of a machine's last lines its errors show.
 pub(super) const LAST_LINES: usize = 30;
@@ -155,15 +156,6 @@ impl Live {
         if !self.announced.swap(true, Ordering::Relaxed) {
             self.recorder.record(Kind::Machine { state: MachineState::Ready, detail: String::new() });
         }
-    }
-}
-
-/// How a machine ended, as people are told.
-pub(super) fn told(exit: &Exit) -> String {
-    match exit {
-        Exit::PoweredOff => "it powered off".into(),
-        Exit::Killed => "it was killed".into(),
-        Exit::Died(how) => format!("it died: {how}"),
     }
 }
 

@@ -26,11 +26,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use netbridge::Segment;
 
 use crate::console::Console;
 use crate::error::{Error, MachineError};
 use crate::event::{Recorder, SpanId};
 use crate::guest::Guest;
+use crate::network::Attachment;
 use crate::spec::MachineSpec;
 use start::Power;
 
@@ -44,7 +46,12 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 #[async_trait]
 pub trait Launch: Send + Sync {
     /// Starts the machine and returns as soon as it is launched, as [`Backend::start`](crate::backend::Backend::start) does.
-    async fn launch(&self, console: Console) -> Result<Arc<dyn Guest>, MachineError>;
+    async fn launch(&self, allow_reboot: bool, console: Console) -> Result<Arc<dyn Guest>, MachineError>;
+
+    /// The LAN that this interface of the machine's is on, counted from 0, and the machine's addresses there.
+    fn attachment(&self, _index: usize) -> Option<(Arc<Segment>, Attachment)> {
+        None
+    }
 }
 
 /// What a machine is told by its run.

@@ -18,7 +18,17 @@ impl Machine {
     ///
     /// Callers at the same time share one start, which goes on when they are cancelled.
     pub async fn start(&self) -> Result<(), Error> {
-        let boot = self.launched(Again::EvenAfterDeath).await?;
+        self.start_with(false).await
+    }
+
+    /// The same, for a machine that may reboot by itself: it then stays up, and verbs wait until it has booted again. Otherwise its reboot
+    /// ends it as a power off does.
+    pub async fn start_allowing_reboot(&self) -> Result<(), Error> {
+        self.start_with(true).await
+    }
+
+    async fn start_with(&self, allow_reboot: bool) -> Result<(), Error> {
+        let boot = self.launched_with(Again::EvenAfterDeath, allow_reboot).await?;
         if boot.guest.ready_on_start() { self.ready(&boot).await } else { Ok(()) }
     }
 

@@ -61,6 +61,11 @@ impl Machine {
 
     /// The launched machine, started if need be.
     pub(super) async fn launched(&self, again: Again) -> Result<Arc<Boot>, Error> {
+        self.launched_with(again, false).await
+    }
+
+    /// The same; a start that this call begins may allow the guest to reboot by itself.
+    pub(super) async fn launched_with(&self, again: Again, allow_reboot: bool) -> Result<Arc<Boot>, Error> {
         let (number, mut outcome) = {
             let mut power = self.power();
             match &power.phase {
@@ -69,9 +74,9 @@ impl Machine {
                 Phase::Up(boot) => match (boot.exit(), again) {
                     (None, _) => return Ok(boot.clone()),
                     (Some(exit), Again::NotAfterDeath) => return Err(boot.death("reach it", &exit).into()),
-                    (Some(_), Again::EvenAfterDeath) => self.begin(&mut power),
+                    (Some(_), Again::EvenAfterDeath) => self.begin(&mut power, allow_reboot),
                 },
-                Phase::Down => self.begin(&mut power),
+                Phase::Down => self.begin(&mut power, allow_reboot),
             }
         };
         let launched = outcome.wait_for(Option::is_some).await.ok().and_then(|launched| launched.clone());
@@ -102,7 +107,7 @@ impl Machine {
     }
 
     /// Begins a start in a task of its own, so that it does not depend on the caller that was first.
-    fn begin(&self, power: &mut Power) -> (u64, watch::Receiver<Option<Launched>>) {
+    fn begin(&self, power: &mut Power, allow_reboot: bool) -> (u64, watch::Receiver<Option<Launched>>) {
         power.starts += 1;
         power.console = Console::new(self.shared.recorder.clone());
         power.used = Arc::default();
@@ -113,7 +118,7 @@ impl Machine {
             self.shared.launch.clone(),
             self.name().to_owned(),
             power.console.clone(),
-            power.starts,
+            (power.starts, allow_reboot),
             sender,
         );
         let task = AbortOnDropHandle::new(tokio::spawn(start));
@@ -191,10 +196,10 @@ async fn start(
     launch: Arc<dyn Launch>,
     machine: String,
     console: Console,
-    number: u64,
+    (number, allow_reboot): (u64, bool),
     outcome: watch::Sender<Option<Launched>>,
 ) {
-    let launched = match launch.launch(console.clone()).await {
+    let launched = match launch.launch(allow_reboot, console.clone()).await {
         Ok(guest) => Ok(Arc::new(Boot::new(&machine, guest, console))),
         Err(error) => {
             console.recorder().record(Kind::Machine { state: MachineState::Stopped, detail: error.cause.clone() });

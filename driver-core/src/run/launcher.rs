@@ -12,6 +12,7 @@ use crate::console::Console;
 use crate::error::MachineError;
 use crate::guest::Guest;
 use crate::machine::Launch;
+use crate::network::Attachment;
 use crate::spec::VlanId;
 
 /// A machine's backend with all that a start needs.
@@ -35,8 +36,13 @@ impl Launcher {
 
 #[async_trait]
 impl Launch for Launcher {
-    async fn launch(&self, console: Console) -> Result<Arc<dyn Guest>, MachineError> {
+    async fn launch(&self, allow_reboot: bool, console: Console) -> Result<Arc<dyn Guest>, MachineError> {
         let descriptors = Descriptors { init: self.init.clone(), segments: self.segments.clone() };
-        self.backend.start(self.request.clone(), descriptors, console).await
+        self.backend.start(StartRequest { allow_reboot, ..self.request.clone() }, descriptors, console).await
+    }
+
+    fn attachment(&self, index: usize) -> Option<(Arc<Segment>, Attachment)> {
+        let attachment = self.request.attachments.get(index)?;
+        Some((self.segments.get(&attachment.vlan)?.clone(), attachment.clone()))
     }
 }

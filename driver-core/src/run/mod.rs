@@ -38,17 +38,16 @@ pub use namespaces::within;
 /// What is wrong with a test on this host, all of it, before anything starts. Changes nothing.
 pub fn check(spec: &TestSpec, backends: &[Arc<dyn Backend>]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut asked: Vec<String> = Vec::new();
+    for backend in backends {
+        let machines: Vec<_> = spec.machines.iter().filter(|machine| machine.backend == backend.name()).collect();
+        if !machines.is_empty() {
+            problems.extend(backend.preflight(&machines));
+        }
+    }
     for machine in spec.machines.iter().filter(|machine| !machine.backend.is_empty()) {
         match backend_of(machine, backends) {
             Err(problem) => problems.push(problem),
-            Ok(backend) => {
-                if !asked.iter().any(|name| name == backend.name()) {
-                    asked.push(backend.name().into());
-                    problems.extend(backend.preflight());
-                }
-                problems.extend(backend.check(machine));
-            }
+            Ok(backend) => problems.extend(backend.check(machine)),
         }
     }
     problems
@@ -202,6 +201,7 @@ impl Run {
                 state: self.directory.state().join(&machine.name),
                 cgroups: parts.cgroups.roots().to_vec(),
                 first_id: ids.get(number).copied(),
+                allow_reboot: false,
                 boot_timeout: spec.boot_timeout,
                 machined: spec.machined,
             };

@@ -5,22 +5,13 @@ use std::path::Path;
 
 use super::report::{Report, quote};
 use super::value::{Table, Value};
-use super::{MachineSpec, Root, VlanId, resource, root, unit};
+use super::{MachineSpec, VlanId, resource, root, unit};
 
 const KEYS: [&str; 7] = ["backend", "root", "vlans", "units", "env", "devices", "binds"];
 
 /// Reads the table of a machine. The paths in it begin in `directory`.
 pub(super) fn read(name: &str, table: &Table, directory: &Path, report: &mut Report<'_>) -> MachineSpec {
-    let mut spec = MachineSpec {
-        name: name.to_owned(),
-        backend: String::new(),
-        root: Root::Host,
-        vlans: VlanId::new(1).into_iter().collect(),
-        units: Vec::new(),
-        env: BTreeMap::new(),
-        devices: Vec::new(),
-        binds: Vec::new(),
-    };
+    let mut spec = MachineSpec::new(name, "");
     if table.value("backend").is_none() {
         report.problem("no `backend`", "add the key `backend`, such as `backend = \"container\"`");
     }
@@ -93,7 +84,7 @@ fn env(value: &Value, report: &mut Report<'_>) -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::toml;
+    use super::super::{Root, toml};
     use super::*;
 
     fn parsed(text: &str) -> (MachineSpec, String) {

@@ -87,6 +87,24 @@ pub struct MachineSpec {
     pub devices: Vec<PathBuf>,
     /// Host directories that the machine sees.
     pub binds: Vec<Bind>,
+    /// Processors; none is the backend's own choice.
+    pub cpus: Option<u32>,
+    /// Memory in MiB; none is the backend's own choice.
+    pub memory: Option<u64>,
+    /// The kernel image to boot instead of one that the backend finds.
+    pub kernel: Option<PathBuf>,
+    /// The initramfs to boot instead of one that the backend makes. What it boots brings its own network settings and command channel.
+    pub initrd: Option<PathBuf>,
+    /// Words for the kernel's command line, beyond those that the machine needs.
+    pub cmdline: Option<String>,
+    /// How its instructions are run.
+    pub accel: Accel,
+    /// Disks besides the root, in order.
+    pub disks: Vec<Disk>,
+    /// Arguments for QEMU, after all others.
+    pub qemu_args: Vec<String>,
+    /// A program that boots the machine, by the contract of upstream's start scripts.
+    pub start_script: Option<PathBuf>,
 }
 
 impl TestSpec {
@@ -118,7 +136,44 @@ impl MachineSpec {
             env: BTreeMap::new(),
             devices: Vec::new(),
             binds: Vec::new(),
+            cpus: None,
+            memory: None,
+            kernel: None,
+            initrd: None,
+            cmdline: None,
+            accel: Accel::default(),
+            disks: Vec::new(),
+            qemu_args: Vec::new(),
+            start_script: None,
         }
+    }
+
+    /// The keys of a test file that say something of this machine which not every backend can honour.
+    fn special_keys(&self) -> Vec<&'static str> {
+        let keys = [
+            ("devices", !self.devices.is_empty()),
+            ("binds", !self.binds.is_empty()),
+            ("cpus", self.cpus.is_some()),
+            ("memory", self.memory.is_some()),
+            ("kernel", self.kernel.is_some()),
+            ("initrd", self.initrd.is_some()),
+            ("cmdline", self.cmdline.is_some()),
+            ("accel", self.accel != Accel::Auto),
+            ("disks", !self.disks.is_empty()),
+            ("qemu-args", !self.qemu_args.is_empty()),
+            ("start-script", self.start_script.is_some()),
+        ];
+        keys.into_iter().filter(|(_, given)| *given).map(|(key, _)| key).collect()
+    }
+
+    /// A problem for each key of this machine that is neither common to all backends nor one of `honoured`; `cure` says what to do about it.
+    pub fn refuse_all_but(&self, honoured: &[&str], cure: &str) -> Vec<Problem> {
+        let refused = self.special_keys().into_iter().filter(|key| !honoured.contains(key));
+        let problem = |key| {
+            let subject = format!("machine `{}`: key `{key}`", self.name);
+            Problem::user(subject, format!("backend `{}` has no such thing", self.backend), cure)
+        };
+        refused.map(problem).collect()
     }
 }
 
@@ -132,6 +187,50 @@ pub enum Root {
     Directory(PathBuf),
     /// A tar file, compressed or not.
     Tar(PathBuf),
+    /// A disk's image.
+    Image(Image),
+}
+
+/// The image of a disk. Its file is never written to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// Absolute path on the host.
+    pub path: PathBuf,
+    /// What is in the file.
+    pub format: ImageFormat,
+}
+
+/// How a disk is kept in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageFormat {
+    /// Byte by byte.
+    Raw,
+    /// QEMU's own format, version 2 or 3.
+    Qcow2,
+}
+
+/// A disk besides the root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Disk {
+    /// An empty one of this many MiB.
+    Empty(u64),
+    /// One that begins as an image has it.
+    Image(Image),
+}
+
+/// How a VM's instructions are run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Accel {
+    /// By KVM where it is real, else by emulation.
+    #[default]
+    Auto,
+    /// By KVM or not at all.
+    Kvm,
+    /// By emulation.
+    Tcg,
 }
 
 /// A host directory or file that a machine sees.

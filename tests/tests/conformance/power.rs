@@ -166,7 +166,7 @@ pub(crate) async fn the_network_can_be_unplugged(ground: &Ground) -> TestResult 
 }
 
 pub(crate) async fn a_good_spec_has_no_problems(ground: &Ground) -> TestResult {
-    assert_eq!(ground.backend.preflight(), []);
+    assert_eq!(ground.backend.preflight(&[]), []);
     assert_eq!(ground.backend.check(&ground.request.machine), []);
     Ok(())
 }

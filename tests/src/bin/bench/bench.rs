@@ -28,7 +28,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(quick: bool, python: &Path) -> TestResult<Self> {
-        let problems = Nspawn::new().preflight();
+        let problems = Nspawn::new().preflight(&[]);
         if !problems.is_empty() {
             return Err(driver_core::spec::list(&problems).into());
         }
