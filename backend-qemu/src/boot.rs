@@ -43,11 +43,17 @@ pub(crate) struct Tools {
 /// A QEMU that runs. Dropping it ends the VM.
 #[derive(Debug)]
 pub(crate) struct Boot {
+    /// QEMU, or the program that becomes it.
     pub(crate) qemu: Child,
-    pub(crate) virtiofsd: Child,
+    /// What QEMU needs while it runs.
+    pub(crate) helpers: Vec<Child>,
+    /// The driver's ends of these do not block.
     pub(crate) qmp: UnixStream,
     pub(crate) serial: UnixStream,
     pub(crate) shell: UnixStream,
+    /// The guest's journal as JSON, where the driver has a say in what the guest runs.
+    pub(crate) journal: Option<UnixStream>,
+    /// The LANs' side of its interfaces.
     pub(crate) ports: Vec<Port>,
 }
 
@@ -90,7 +96,7 @@ pub(crate) async fn start(tools: &Tools, request: &StartRequest, descriptors: &D
         Ok((process::qemu(&tools.qemu, &argv, &inherited)?, virtiofsd))
     };
     let (qemu, virtiofsd) = within(&descriptors.init, job).await?;
-    Ok(Boot { qemu, virtiofsd, qmp, serial, shell, ports })
+    Ok(Boot { qemu, helpers: vec![virtiofsd], qmp, serial, shell, journal: None, ports })
 }
 
 /// Plugs the VM's taps in.

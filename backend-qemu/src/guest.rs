@@ -56,21 +56,21 @@ impl Vm {
     ) -> Result<Self, MachineError> {
         let broken =
             |error: io::Error| MachineError::new(&request.machine.name, "start", error.to_string()).source(error);
-        let Boot { qemu, virtiofsd, qmp, serial, shell, ports } =
+        let Boot { qemu, helpers, qmp, serial, shell, journal: _, ports } =
             boot::start(tools, &request, &descriptors).await.map_err(broken)?;
         let stream = |socket| UnixStream::from_std(socket).map_err(broken);
         let (qmp, serial, shell) = (stream(qmp)?, stream(serial)?, stream(shell)?);
         let life = Life::new(&*request.machine.name, console);
         let shared = Arc::new(Shared { request, life, shell: Mutex::new(None), ports });
         let (alive, gone) = watch::channel(());
-        tokio::spawn(supervise(shared.clone(), Processes { qemu, virtiofsd }, Streams { qmp, serial, shell }, gone));
+        tokio::spawn(supervise(shared.clone(), Processes { qemu, helpers }, Streams { qmp, serial, shell }, gone));
         Ok(Self { shared, _alive: alive })
     }
 }
 
 struct Processes {
     qemu: Child,
-    virtiofsd: Child,
+    helpers: Vec<Child>,
 }
 
 struct Streams {
@@ -106,7 +106,9 @@ async fn supervise(shared: Arc<Shared>, mut processes: Processes, streams: Strea
             },
         }
     };
-    let _ = processes.virtiofsd.kill().await;
+    for mut helper in processes.helpers {
+        let _ = helper.kill().await;
+    }
     let _ = timeout(LAST_WORDS, lines).await;
     let said = timeout(LAST_WORDS, said).await.ok().and_then(Result::ok).unwrap_or_default();
     let panicked = timeout(LAST_WORDS, events).await.ok().and_then(Result::ok).unwrap_or_default();
