@@ -36,7 +36,7 @@ pub(crate) fn argv(name: &str, root: &Root, shown: &[Shown]) -> Vec<String> {
         "--network-namespace-path=/proc/self/ns/net",
         "--capability=CAP_NET_ADMIN",
         "--notify-ready=yes",
-        "--console=read-only",
+        "--console=interactive",
         "--link-journal=no",
         "--resolv-conf=off",
         "--timezone=off",

@@ -20,10 +20,11 @@ use tokio::task::JoinHandle;
 
 use crate::argv::{self, Shown, place};
 use crate::channel::Channel;
+use crate::console::{self, Keyboard};
 use crate::launch::{self, Device, Kind, Launch, Launched};
 use crate::scope::Scopes;
 use crate::userns::{self, Namespaces};
-use crate::{console, disk, door, notify};
+use crate::{disk, door, notify};
 use driver_core::mount::Detached;
 
 /// Name of the cgroups that hold commands.
@@ -43,6 +44,8 @@ pub(crate) struct Boot {
     pub(crate) owner: Option<u32>,
     /// Where the machine is to be registered.
     pub(crate) scopes: Option<Scopes>,
+    /// Where the console's input comes from.
+    pub(crate) keyboard: Arc<Keyboard>,
     /// Ends with the console's last line.
     pub(crate) console: JoinHandle<()>,
 }
@@ -95,6 +98,7 @@ pub(crate) async fn start(
         None,
     )?;
     let (output, input) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let (typed, keyboard) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let (gate, opener) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let console_reader = console::follow(output, console.clone())?;
     let channel = Arc::new(Channel::new(ours)?);
@@ -117,6 +121,7 @@ pub(crate) async fn start(
                 binds,
                 devices,
                 console: input,
+                typed,
                 door: theirs,
                 gate,
             };
@@ -139,6 +144,7 @@ pub(crate) async fn start(
         owner,
         scopes,
         console: console_reader,
+        keyboard: Arc::new(Keyboard::new(keyboard)?),
     })
 }
 

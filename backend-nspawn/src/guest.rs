@@ -11,7 +11,7 @@ use driver_core::backend::{Descriptors, StartRequest};
 use driver_core::console::Console;
 use driver_core::error::MachineError;
 use driver_core::event::Level;
-use driver_core::guest::{Cable, Channel as Abilities, Command, Exit, Guest, Output};
+use driver_core::guest::{Cable, Channel as Abilities, Command, Exit, Guest, Output, Terminal};
 use driver_core::life::{Life, Standing};
 use driver_core::spec::Machined;
 use netbridge::Port;
@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::boot::{self, Boot};
 use crate::channel::Channel;
+use crate::console::Keyboard;
 use crate::exec::Shell;
 use crate::journal;
 use crate::notify::{self, Said};
@@ -56,6 +57,7 @@ struct Live {
     channel: Option<Arc<Channel>>,
     leader: Option<Arc<OwnedFd>>,
     ports: Arc<Vec<Port>>,
+    keyboard: Option<Arc<Keyboard>>,
     cursor: Option<String>,
     /// The driver has asked for the reboot that comes.
     rebooting: bool,
@@ -127,7 +129,10 @@ impl Shared {
     async fn boot(&self) -> Result<Boot, MachineError> {
         let boot = boot::start(&self.program, &self.request, &self.descriptors, self.life.console()).await;
         let mut boot = boot.map_err(|error| self.life.error("start", &error).source(error))?;
-        self.live().ports = Arc::new(std::mem::take(&mut boot.ports));
+        let mut live = self.live();
+        live.ports = Arc::new(std::mem::take(&mut boot.ports));
+        live.keyboard = Some(boot.keyboard.clone());
+        drop(live);
         Ok(boot)
     }
 
@@ -282,6 +287,10 @@ impl Guest for Container {
     fn cable(&self) -> Option<&dyn Cable> {
         Some(self)
     }
+
+    fn terminal(&self) -> Option<&dyn Terminal> {
+        Some(self)
+    }
 }
 
 impl Container {
@@ -298,5 +307,15 @@ impl Cable for Container {
     async fn set(&self, attachment: usize, plugged: bool) -> Result<(), MachineError> {
         let ports = self.shared.live().ports.clone();
         self.shared.life.plug(&ports, attachment, plugged).await
+    }
+}
+
+#[async_trait]
+impl Terminal for Container {
+    async fn write(&self, bytes: &[u8]) -> Result<(), MachineError> {
+        let operation = "type into the console";
+        let keyboard = self.shared.live().keyboard.clone();
+        let keyboard = keyboard.ok_or_else(|| self.shared.life.not_there(operation))?;
+        keyboard.write(bytes).await.map_err(|error| self.shared.life.error(operation, &error).source(error))
     }
 }

@@ -41,8 +41,10 @@ pub(crate) struct Launch {
     pub(crate) binds: Vec<Bind>,
     /// Device nodes shown to the machine, by the number of their place below [`place::DEVICES`].
     pub(crate) devices: Vec<Device>,
-    /// The console's write end.
+    /// The write end of what the console says.
     pub(crate) console: OwnedFd,
+    /// The read end of what is typed at the console.
+    pub(crate) typed: OwnedFd,
     /// The door's end of its socket pair.
     pub(crate) door: OwnedFd,
     /// Taken once from this descriptor before systemd-nspawn starts; its other end's owner may move the process elsewhere first.
@@ -52,7 +54,7 @@ pub(crate) struct Launch {
 impl Launch {
     /// The descriptors that the children keep.
     fn descriptors(&self) -> impl Iterator<Item = RawFd> {
-        [&self.console, &self.door, &self.gate, &self.namespaces.user, &self.namespaces.net]
+        [&self.console, &self.typed, &self.door, &self.gate, &self.namespaces.user, &self.namespaces.net]
             .into_iter()
             .map(AsRawFd::as_raw_fd)
             .chain(self.binds.iter().map(|bind| bind.mount.as_raw_fd()))
@@ -289,12 +291,11 @@ fn execute(launch: &Launch) -> io::Result<Infallible> {
         |texts: &[String]| texts.iter().map(|text| CString::new(text.as_str())).collect::<Result<Vec<_>, _>>();
     let (argv, env) = (strings(&launch.argv)?, strings(&launch.env)?);
     let program = CString::new(launch.program.as_os_str().as_encoded_bytes())?;
-    let null = fs::File::open("/dev/null")?;
-    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdin(&launch.typed)?;
     rustix::stdio::dup2_stdout(&launch.console)?;
     rustix::stdio::dup2_stderr(&launch.console)?;
     // The console's and the door's descriptors must not stay open in systemd-nspawn, or their ends would never be seen.
-    for fd in [&launch.console, &launch.door, &launch.gate] {
+    for fd in [&launch.console, &launch.typed, &launch.door, &launch.gate] {
         rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC)?;
     }
     nix::unistd::execve(&program, &argv, &env).map_err(|errno| at("execute", &launch.program, errno))
