@@ -12,6 +12,9 @@ use tokio::process::{Child, Command};
 const VIRTIOFSD: [&str; 4] =
     ["/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd", "/usr/lib/virtiofsd", "/run/current-system/sw/bin/virtiofsd"];
 
+/// The most files that virtiofsd may have open, below what kernels allow at most (`fs.nr_open`, proc_sys_fs(5)).
+const FILES: u64 = 1_000_000;
+
 /// Finds virtiofsd.
 pub(crate) fn virtiofsd() -> Option<PathBuf> {
     find("virtiofsd").or_else(|| VIRTIOFSD.iter().map(PathBuf::from).find(|path| path.is_file()))
@@ -32,6 +35,15 @@ pub(crate) fn share(program: &Path, directory: &Path, socket: &Path) -> io::Resu
     command.arg(format!("--fd={}", listener.as_raw_fd()));
     command.args(["-o", &format!("source={}", directory.display()), "-o", "sandbox=chroot", "-o", "cache=auto"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    // It holds a descriptor for each file that the guest knows. Where the limit cannot be raised the guest knows fewer.
+    let limit = libc::rlimit { rlim_cur: FILES, rlim_max: FILES };
+    // SAFETY: one system call.
+    unsafe {
+        command.pre_exec(move || {
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+            Ok(())
+        });
+    }
     start(command, &[listener])
 }
 
