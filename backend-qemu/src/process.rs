@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 const VIRTIOFSD: [&str; 4] =
     ["/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd", "/usr/lib/virtiofsd", "/run/current-system/sw/bin/virtiofsd"];
 
-/// The most files that virtiofsd may have open, below what kernels allow at most (`fs.nr_open`, proc_sys_fs(5)).
+/// The most files that virtiofsd may have open, below what kernels allow at most (`fs.nr_open`; `proc_sys_fs(5)`).
 const FILES: u64 = 1_000_000;
 
 /// Finds virtiofsd.

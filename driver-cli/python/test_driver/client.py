@@ -11,7 +11,7 @@ import os
 import socket
 import time
 
-from test_driver.errors import MachineError, RequestedAssertionFailed
+from test_driver.errors import MachineError, QMPAPIError, RequestedAssertionFailed
 
 TYPE_CHECKING = False  # importing typing takes longer than all of the package
 if TYPE_CHECKING:
@@ -133,4 +133,6 @@ class _Connection:
 
 def _exception(error: str, parameters: Parameters) -> Exception:
     message = parameters.get("message") or f"{error} {parameters or ''}".strip()
+    if error == f"{_INTERFACE}.QmpRefused":
+        return QMPAPIError(message, parameters["class"], parameters["description"])
     return _ERRORS.get(error, MachineError)(message)

@@ -1,4 +1,4 @@
-"""The two ways in which a verb fails."""
+"""The ways in which a verb fails."""
 
 
 class MachineError(Exception):
@@ -7,3 +7,13 @@ class MachineError(Exception):
 
 class RequestedAssertionFailed(AssertionError):
     """The test said no: a command that must succeed failed, a condition did not come true."""
+
+
+class QMPAPIError(RuntimeError):
+    """QEMU refused a QMP command."""
+
+    def __init__(self, message: str, class_name: str = "", description: str = "") -> None:
+        super().__init__(message)
+        self.class_name = class_name
+        self.description = description
+        self.transaction_id: str | None = None

@@ -23,8 +23,13 @@ def retry(fn: Callable[[bool], bool], timeout_seconds: Duration | None = None, t
         time.sleep(min(pause, left))
         pause = min(2 * pause, 1.0)
     if not fn(True):
-        elapsed = time.monotonic() - began
-        raise RequestedAssertionFailed(f"action timed out after {elapsed:.2f} seconds (timeout={limit})")
+        raise timed_out(limit, time.monotonic() - began)
+
+
+def timed_out(limit: float, elapsed: float | None = None) -> RequestedAssertionFailed:
+    """The error of a wait that was in vain."""
+    after = limit if elapsed is None else elapsed
+    return RequestedAssertionFailed(f"action timed out after {after:.2f} seconds (timeout={limit})")
 
 
 def _limit(timeout_seconds: Duration | None, timeout: Duration | None) -> float:

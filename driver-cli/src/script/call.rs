@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use driver_core::Error;
 use driver_core::event::{Level, SpanId};
-use driver_core::guest::Output;
+use driver_core::guest::{Button, Output};
 use driver_core::machine::Machine;
 use futures::Stream;
 use futures::stream::iter;
@@ -43,6 +43,23 @@ pub(super) enum Severity {
     Error,
 }
 
+/// A button of the pointer.
+#[derive(Clone, Copy, Debug, Deserialize, CustomType)]
+#[serde(rename_all = "snake_case")]
+#[zlink(rename_all = "snake_case")]
+pub(super) enum PointerButton {
+    /// The left one.
+    Left,
+    /// The middle one.
+    Middle,
+    /// The right one.
+    Right,
+    /// The wheel, turned up.
+    WheelUp,
+    /// The wheel, turned down.
+    WheelDown,
+}
+
 impl Interface {
     pub(super) fn new(session: Arc<Session>) -> Self {
         Self { session }
@@ -55,7 +72,7 @@ impl Interface {
     }
 
     /// Does `work` with a machine. `what` says in a few words what is waited for.
-    pub(super) fn verb<T: Answer, F>(
+    pub(super) fn verb<T: Answer, F, E: Into<Failure> + 'static>(
         &self,
         more: bool,
         machine: &str,
@@ -64,14 +81,14 @@ impl Interface {
         work: impl FnOnce(Machine) -> F,
     ) -> Replies<T>
     where
-        F: Future<Output = Result<T, Error>> + Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let session = self.session();
         match session.machine(machine) {
             Ok(machine) => {
                 let what = format!("{}: {what}", machine.name());
                 let work = work(machine.within(span));
-                Box::pin(replies(session.runtime(), more, what, async { Ok(work.await?) }))
+                Box::pin(replies(session.runtime(), more, what, async { work.await.map_err(Into::into) }))
             }
             Err(failure) => Box::pin(iter([Err(failure)])),
         }
@@ -97,6 +114,18 @@ impl Interface {
             result.map(|()| Done::default())
         };
         Box::pin(replies(session.runtime(), more, what.to_owned(), work))
+    }
+}
+
+impl From<PointerButton> for Button {
+    fn from(button: PointerButton) -> Self {
+        match button {
+            PointerButton::Left => Self::Left,
+            PointerButton::Middle => Self::Middle,
+            PointerButton::Right => Self::Right,
+            PointerButton::WheelUp => Self::WheelUp,
+            PointerButton::WheelDown => Self::WheelDown,
+        }
     }
 }
 
@@ -128,4 +157,14 @@ pub(super) fn ran(result: Result<Output, Error>) -> Result<Ran, Error> {
     let output = result?;
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     Ok(Ran { status: Some(output.status), stdout: Some(output.text()), stderr: Some(stderr), waiting: None })
+}
+
+/// Runs a QMP command, all in JSON.
+pub(super) async fn qmp(machine: &Machine, command: &str, arguments: &str) -> Result<Text, Failure> {
+    let arguments = serde_json::from_str(arguments).map_err(|error| {
+        let name = machine.name();
+        Failure::AssertionFailed { message: format!("machine {name}: qmp: the arguments are not JSON: {error}") }
+    })?;
+    let result = machine.qmp(command, arguments).await??;
+    Ok(Text { output: Some(result.to_string()), waiting: None })
 }

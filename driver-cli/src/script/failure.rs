@@ -1,5 +1,6 @@
 //! Errors of the interface.
 
+use driver_core::guest::QmpRefusal;
 use driver_core::{Error, MachineError};
 use zlink::introspect;
 
@@ -22,6 +23,15 @@ pub(super) enum Failure {
         /// What people are told.
         message: String,
     },
+    /// QEMU refused a QMP command.
+    QmpRefused {
+        /// What people are told.
+        message: String,
+        /// The class of the error.
+        class: String,
+        /// What is wrong, in QEMU's words.
+        description: String,
+    },
     /// The run broke or is over.
     RunFailed {
         /// What people are told.
@@ -35,6 +45,7 @@ impl Failure {
             Self::AssertionFailed { message }
             | Self::MachineFailed { message }
             | Self::NoSuchMachine { message }
+            | Self::QmpRefused { message, .. }
             | Self::RunFailed { message } => message,
         }
     }
@@ -47,6 +58,13 @@ impl From<Error> for Failure {
             Error::Machine(error) => Self::MachineFailed { message: told(&error) },
             other => Self::RunFailed { message: with_sources(&other) },
         }
+    }
+}
+
+impl From<QmpRefusal> for Failure {
+    fn from(refusal: QmpRefusal) -> Self {
+        let message = refusal.to_string();
+        Self::QmpRefused { message, class: refusal.class, description: refusal.description }
     }
 }
 

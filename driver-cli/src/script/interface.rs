@@ -9,10 +9,11 @@ use futures::stream::iter;
 use futures::{Stream, StreamExt};
 use zlink::Reply;
 
-use super::call::{Interface, Replies, Severity, done, duration, ran, text};
+use super::call::{Interface, PointerButton, Replies, Severity, done, duration, qmp, ran, text};
 use super::console::Follower;
 use super::failure::Failure;
 use super::reply::{Begun, Description, Done, Excerpt, MachineDescription, Properties, Ran, Text, Up, Waiting};
+use super::screen;
 use super::session::Said;
 
 /// A test that is going on: its machines and its record.
@@ -22,7 +23,7 @@ use super::session::Said;
 /// for; the last reply has the answer. Closing the connection cancels the verb.
 #[zlink::service(
     interface = "io.tandem.Driver",
-    types = [MachineDescription, Severity, Waiting],
+    types = [MachineDescription, PointerButton, Severity, Waiting],
     vendor = "Tandem",
     product = "tandem",
     version = env!("CARGO_PKG_VERSION")
@@ -33,15 +34,21 @@ impl Interface {
         self.session().describe()
     }
 
-    /// Launches a machine and does not wait for its boot. Does nothing if it runs.
+    /// Launches a machine and does not wait for its boot. Does nothing if it runs. A machine that may not reboot by itself ends when it does.
     #[zlink(more)]
     async fn start(
         &self,
         more: bool,
         machine: String,
+        allow_reboot: Option<bool>,
         span: Option<u64>,
     ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
-        self.verb(more, &machine, span, "start", |machine| async move { done(machine.start().await) })
+        self.verb(more, &machine, span, "start", move |machine| async move {
+            done(match allow_reboot {
+                Some(true) => machine.start_allowing_reboot().await,
+                Some(false) | None => machine.start().await,
+            })
+        })
     }
 
     /// Launches all machines, at the same time.
@@ -312,8 +319,8 @@ impl Interface {
         span: Option<u64>,
     ) -> impl Stream<Item = Result<Reply<Properties>, Failure>> + Unpin {
         self.verb(more, &machine, span, &format!("properties of {unit}"), |machine| async move {
-            let properties = machine.unit_info(&unit, user.as_deref()).await?;
-            Ok(Properties { properties: Some(properties), waiting: None })
+            let properties = machine.unit_info(&unit, user.as_deref()).await;
+            properties.map(|properties| Properties { properties: Some(properties), waiting: None })
         })
     }
 
@@ -464,6 +471,180 @@ impl Interface {
             Err(failure) => iter([Err(failure)]).boxed_local(),
         };
         replies
+    }
+
+    /// Types a text into a machine's console.
+    #[zlink(more)]
+    async fn send_console(
+        &self,
+        more: bool,
+        machine: String,
+        text: String,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, "typing into the console", |machine| async move {
+            done(machine.send_console(text.as_bytes()).await)
+        })
+    }
+
+    /// Presses keys by their names, such as `ctrl-alt-f1`, and pauses.
+    #[zlink(more)]
+    async fn send_key(
+        &self,
+        more: bool,
+        machine: String,
+        key: String,
+        delay: f64,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, &format!("key {key}"), move |machine| async move {
+            done(machine.send_key(&key, duration(delay)).await)
+        })
+    }
+
+    /// Presses the keys that type a text, each with a pause after it.
+    #[zlink(more)]
+    async fn send_chars(
+        &self,
+        more: bool,
+        machine: String,
+        text: String,
+        delay: f64,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, "typing", move |machine| async move {
+            done(machine.send_chars(&text, duration(delay)).await)
+        })
+    }
+
+    /// Moves the pointer to a place given as parts of the screen's width and height, 0 to 1.
+    #[zlink(more)]
+    async fn move_pointer(
+        &self,
+        more: bool,
+        machine: String,
+        x: f64,
+        y: f64,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, "moving the pointer", move |machine| async move {
+            done(machine.move_pointer(x, y).await)
+        })
+    }
+
+    /// Presses and releases a button of the pointer.
+    #[zlink(more)]
+    async fn click(
+        &self,
+        more: bool,
+        machine: String,
+        button: PointerButton,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, "click", move |machine| async move { done(machine.click(button.into()).await) })
+    }
+
+    /// Saves what the screen shows as a PNG file: by its name in the output directory, or by its path; answers with the path.
+    #[zlink(more)]
+    async fn screenshot(
+        &self,
+        more: bool,
+        machine: String,
+        file: String,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Text>, Failure>> + Unpin {
+        self.verb(more, &machine, span, "screenshot", |machine| async move {
+            text(machine.screenshot(&file).await.map(|path| path.to_string_lossy().into_owned()))
+        })
+    }
+
+    /// Reads the text on the screen: first as it is, then in other ways that may read it better. Without more replies, only as it is.
+    #[zlink(more)]
+    async fn screen_texts(
+        &self,
+        more: bool,
+        machine: String,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Text>, Failure>> + Unpin {
+        let session = self.session();
+        let replies: Replies<Text> = match session.machine(&machine) {
+            Ok(machine) => screen::texts(session.runtime().clone(), machine.within(span), more).boxed_local(),
+            Err(failure) => iter([Err(failure)]).boxed_local(),
+        };
+        replies
+    }
+
+    /// Reads the text of a virtual terminal.
+    #[zlink(more)]
+    async fn tty_text(
+        &self,
+        more: bool,
+        machine: String,
+        tty: String,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Text>, Failure>> + Unpin {
+        self.verb(more, &machine, span, &format!("text of tty {tty}"), |machine| async move {
+            text(machine.tty_text(&tty).await)
+        })
+    }
+
+    /// Runs a line of QEMU's human monitor and answers with what it prints.
+    #[zlink(more)]
+    async fn monitor_command(
+        &self,
+        more: bool,
+        machine: String,
+        command: String,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Text>, Failure>> + Unpin {
+        self.verb(more, &machine, span, &format!("monitor command {command}"), |machine| async move {
+            text(machine.monitor_command(&command).await)
+        })
+    }
+
+    /// Runs a QMP command whose arguments are a JSON object as text, and answers with JSON.
+    #[zlink(more)]
+    async fn qmp(
+        &self,
+        more: bool,
+        machine: String,
+        command: String,
+        arguments: String,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Text>, Failure>> + Unpin {
+        self.verb(more, &machine, span, &format!("QMP command {command}"), |machine| async move {
+            qmp(&machine, &command, &arguments).await
+        })
+    }
+
+    /// Waits for the machine's next QMP event that was not handed out before, and answers with it as JSON.
+    #[zlink(more)]
+    async fn next_qmp_event(
+        &self,
+        more: bool,
+        machine: String,
+        timeout: f64,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Text>, Failure>> + Unpin {
+        self.verb(more, &machine, span, "QMP event", move |machine| async move {
+            let event = machine.wait_for_qmp_event(|_| true, duration(timeout)).await;
+            text(event.map(|event| event.to_string()))
+        })
+    }
+
+    /// Forwards connections to a port of the host's loopback interface, 0 for any, to a port of the machine; answers with the host's address.
+    #[zlink(more)]
+    async fn forward_port(
+        &self,
+        more: bool,
+        machine: String,
+        host_port: u16,
+        guest_port: u16,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Text>, Failure>> + Unpin {
+        self.verb(more, &machine, span, &format!("forward to port {guest_port}"), move |machine| async move {
+            text(machine.forward_port(host_port, guest_port).await.map(|address| address.to_string()))
+        })
     }
 
     /// Copies a file or directory of the host, given by its absolute path, into a machine.

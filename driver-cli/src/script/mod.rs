@@ -17,6 +17,7 @@ mod package;
 mod problem;
 mod process;
 mod reply;
+mod screen;
 mod server;
 mod session;
 mod verb;

@@ -23,6 +23,8 @@ const FILES: &[(&str, &str)] = files![
     "machine/__init__.py",
     "machine/console.py",
     "machine/impossible.py",
+    "machine/looking.py",
+    "machine/qmp.py",
     "polling_condition.py",
     "report.py",
     "retry.py",

@@ -8,24 +8,47 @@ from datetime import timedelta
 from test_driver.duration import FIFTEEN_MINUTES, Duration, optional_seconds, plain_seconds, seconds
 from test_driver.errors import MachineError, RequestedAssertionFailed
 from test_driver.machine.impossible import refusal
-from test_driver.retry import retry
+from test_driver.retry import retry, timed_out
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import Any, NoReturn
 
     from test_driver.client import Parameters
     from test_driver.driver import Driver
+    from test_driver.machine.qmp import QMPSession
 
 
 _TEXTS = frozenset(
-    ["address", "command", "job", "path", "property", "query", "source", "state", "target", "target_directory", "unit"]
+    [
+        "address",
+        "command",
+        "file",
+        "job",
+        "key",
+        "path",
+        "property",
+        "query",
+        "source",
+        "state",
+        "target",
+        "target_directory",
+        "text",
+        "unit",
+    ]
 )
 """The parameters of calls that must be texts. The driver closes the connection on any other type."""
+
+
+_KEY_DELAY = timedelta(milliseconds=10)
+
+_TEN_MINUTES = timedelta(minutes=10)
+
+_BUTTONS = ("left", "middle", "right", "wheel_up", "wheel_down")
 
 
 class CommandResult:
@@ -53,14 +76,17 @@ class BaseMachine:
         return f"<{type(self).__name__} {self.name}>"
 
     def __getattr__(self, verb: str) -> Callable[..., NoReturn]:
-        """A verb that other kinds of machines have raises ``MachineError`` with the reason when it is called."""
-        return refusal(self.name, self._backend, verb)
+        """A verb of upstream's that is not there raises ``MachineError`` when it is called."""
+        return refusal(self.name, verb)
 
     # Life
 
-    def start(self) -> None:
-        """Starts the machine and does not wait for its boot. Does nothing if it runs."""
-        self._wait("Start")
+    def start(self, allow_reboot: bool = False) -> None:
+        """Starts the machine and does not wait for its boot. Does nothing if it runs.
+
+        Without ``allow_reboot``, the machine ends when it reboots by itself. ``reboot`` works in any case.
+        """
+        self._wait("Start", allow_reboot=allow_reboot)
 
     def connect(self) -> None:
         """Starts the machine if need be and waits until it takes commands."""
@@ -226,6 +252,95 @@ class BaseMachine:
         with self.nested(f"waiting for {regex} to appear on console"):
             self._console_place = wait_for_text(regex, self._console_lines(limit), limit)
 
+    def send_console(self, chars: str) -> None:
+        """Types into the console."""
+        self._wait("SendConsole", text=chars)
+
+    def get_tty_text(self, tty: str) -> str:
+        """The text of a virtual terminal. A machine without any, such as a container, has its console as terminal 1."""
+        return self._output("TtyText", tty=str(tty))
+
+    def wait_until_tty_matches(self, tty: str, regexp: str, timeout: Duration = FIFTEEN_MINUTES) -> None:
+        """Waits until a regular expression matches the text of a virtual terminal."""
+        from test_driver.machine.looking import wait_for_match
+
+        limit = seconds(timeout, "wait_until_tty_matches")
+        with self.nested(f"waiting for {regexp} to appear on tty {tty}"):
+            last = wait_for_match(regexp, lambda: [self.get_tty_text(tty)], limit)
+            if last is not None:
+                shown = last[0] if last else ""
+                self.log(f"Last chance to match /{regexp}/ on TTY{tty}, which currently contains: {shown}")
+                raise timed_out(limit)
+
+    # Screen, keyboard, pointer
+
+    def screenshot(self, filename: str) -> None:
+        """Saves what the screen shows as a PNG file, in the output directory unless the name has a ``/``."""
+        self._wait("Screenshot", file=os.fspath(filename))
+
+    def get_screen_text(self) -> str:
+        """The text on the screen."""
+        return next(iter(self._screen_texts()), "")
+
+    def get_screen_text_variants(self) -> list[str]:
+        """The text on the screen, read in several ways."""
+        return list(self._screen_texts())
+
+    def wait_for_text(self, regex: str, timeout: Duration = FIFTEEN_MINUTES) -> None:
+        """Waits until a regular expression matches a text on the screen."""
+        from test_driver.machine.looking import wait_for_match
+
+        limit = seconds(timeout, "wait_for_text")
+        with self.nested(f"waiting for {regex} to appear on screen"):
+            last = wait_for_match(regex, self._screen_texts, limit)
+            if last is not None:
+                self.log(f"Last OCR attempt failed. Text was: {last}")
+                raise timed_out(limit)
+
+    def send_key(self, key: str, delay: Duration | None = _KEY_DELAY, log: bool | None = True) -> None:
+        """Presses a key, or several at the same time: ``ret``, ``a``, ``ctrl-alt-f1``."""
+        self._wait("SendKey", key=key, delay=optional_seconds(delay, "send_key") or 0.0)
+
+    def send_chars(self, chars: str, delay: Duration | None = _KEY_DELAY) -> None:
+        """Types characters on the keyboard."""
+        self._wait("SendChars", text=chars, delay=optional_seconds(delay, "send_chars") or 0.0)
+
+    def move_pointer(self, x: float, y: float) -> None:
+        """Moves the pointer to a place given as parts of the screen's width and height: 0, 0 is the left upper corner."""
+        self._wait("MovePointer", x=float(x), y=float(y))
+
+    def click(self, button: str = "left") -> None:
+        """Clicks with the pointer: ``left``, ``middle``, ``right``, ``wheel_up`` or ``wheel_down``."""
+        if button not in _BUTTONS:
+            raise ValueError(f"click(): no button {button!r}; there are: {', '.join(_BUTTONS)}")
+        self._wait("Click", button=button)
+
+    # Monitor
+
+    def send_monitor_command(self, command: str) -> str:
+        """Runs a line of QEMU's human monitor and returns what it prints."""
+        return self._output("MonitorCommand", command=command)
+
+    @property
+    def qmp_client(self) -> QMPSession:
+        """QEMU's QMP."""
+        from test_driver.machine.qmp import QMPSession
+
+        return QMPSession(self)
+
+    def wait_for_qmp_event(
+        self, event_filter: Callable[[dict[str, Any]], bool], timeout: Duration = _TEN_MINUTES
+    ) -> dict[str, Any]:
+        """Waits for a QMP event that ``event_filter`` wants, and returns it. Events up to it do not count for the next call."""
+        limit = seconds(timeout, "wait_for_qmp_event")
+        return self.qmp_client.wait_for_event(timeout=limit, event_filter=event_filter)
+
+    # Network
+
+    def forward_port(self, host_port: int = 8080, guest_port: int = 80) -> None:
+        """Forwards connections to a port of the host's loopback interface to a port of the machine."""
+        self._wait("ForwardPort", host_port=int(host_port), guest_port=int(guest_port))
+
     # Files
 
     def copy_from_host(self, source: str | os.PathLike[str], target: str) -> None:
@@ -274,6 +389,12 @@ class BaseMachine:
 
     def _wait(self, method: str, **parameters: Any) -> Parameters:
         return self._driver.client.wait(method, self._call(parameters), self._driver.tick)
+
+    def _screen_texts(self) -> Iterator[str]:
+        """The texts on the screen. Closing the iterator stops the reading."""
+        for reply in self._driver.client.stream("ScreenTexts", self._call({}), self._driver.tick):
+            if (text := reply.get("output")) is not None:
+                yield text
 
     def _console_lines(self, timeout: float | None) -> Iterable[Parameters]:
         boot, line = self._console_place
