@@ -6,11 +6,11 @@
 help: ## list the commands
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# A development build runs the example as fast as a release build does and takes half the time to make: the machines do the work.
-demo: ## install what is missing, build, and run examples/hello.py
+# A development build runs the examples as fast as a release build does and takes half the time to make: the machines do the work.
+demo: ## install what is missing, build, and run examples/hello.py and examples/mixed.py
 	@.ci/prepare demo
 	cargo build --locked --package driver-cli
-	cargo run --locked --quiet --package driver-cli --bin tandem -- run examples/hello.py
+	cargo run --locked --quiet --package driver-cli --bin tandem -- run examples/hello.py examples/mixed.py
 
 test: ## run every test, then count them by backend
 	@.ci/prepare test
