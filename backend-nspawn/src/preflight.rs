@@ -118,7 +118,60 @@ fn find(program: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use driver_core::spec::{Accel, Bind, Disk, Image, ImageFormat, Whose, list};
+
     use super::*;
+
+    /// A machine whose root is not the host's, which may have no systemd.
+    fn container() -> MachineSpec {
+        MachineSpec { root: Root::Directory("/srv/root".into()), ..MachineSpec::new("web", "container") }
+    }
+
+    #[test]
+    fn what_a_container_has_passes() {
+        let bind = Bind { source: "/srv".into(), target: "/data".into(), writable: true };
+        let spec = MachineSpec { devices: vec!["/dev/null".into()], binds: vec![bind], ..container() };
+        assert_eq!(machine(&spec), []);
+    }
+
+    #[test]
+    fn every_key_of_a_vm_is_refused_at_once() {
+        let spec = MachineSpec {
+            cpus: Some(1),
+            memory: Some(512),
+            kernel: Some("/k".into()),
+            initrd: Some("/i".into()),
+            cmdline: Some(String::new()),
+            accel: Accel::Kvm,
+            disks: vec![Disk::Empty(1)],
+            qemu_args: vec!["-S".to_owned()],
+            start_script: Some("/s".into()),
+            ..container()
+        };
+        let keys = ["cpus", "memory", "kernel", "initrd", "cmdline", "accel", "disks", "qemu-args", "start-script"]
+            .map(|key| {
+                format!(
+                    "machine `web`: key `{key}`: backend `container` has no such thing; \
+                     use a VM for it (`backend = \"vm\"`), or take the key out"
+                )
+            });
+        let problems = machine(&spec);
+        assert_eq!(list(&problems), keys.join("\n"));
+        assert!(problems.iter().all(|problem| problem.whose == Whose::User));
+    }
+
+    #[test]
+    fn a_disk_image_is_no_root_of_a_container() {
+        for format in [ImageFormat::Raw, ImageFormat::Qcow2] {
+            let image = Image { path: "/srv/disk.img".into(), format };
+            let problems = machine(&MachineSpec { root: Root::Image(image), ..container() });
+            assert_eq!(
+                list(&problems),
+                "machine `web`: key `root`: a container has no disk, and so its root cannot be a disk image; \
+                 give a directory or a tar file, or use a VM (`backend = \"vm\"`)"
+            );
+        }
+    }
 
     #[test]
     fn instances_have_the_file_of_their_template() {

@@ -170,8 +170,10 @@ pub(super) fn script(path: &Path, spec: &mut TestSpec, report: &mut Report<'_>) 
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
     use std::time::Duration;
 
+    use super::super::{Accel, Disk, Image, ImageFormat, MachineSpec, Root};
     use super::*;
 
     /// A directory with files in it.
@@ -224,6 +226,87 @@ start_all()
         let others = TestSpec { script: at("script.py"), ..python };
         assert_eq!(crate::spec::read(&at("t.toml")), Ok(others.clone()));
         assert_eq!(crate::spec::read(&at("t.json")), Ok(others));
+    }
+
+    #[test]
+    fn all_forms_say_the_same_of_vms() {
+        const MACHINES: &str = "\
+[machines.disk]
+backend = 'vm'
+root = 'disk.img'
+kernel = 'linux'
+initrd = 'initrd'
+cpus = 4
+memory = '2G'
+cmdline = 'quiet é'
+accel = 'kvm'
+disks = [512, '1T', 'sub/../disk.img']
+qemu-args = ['-device', 'virtio-balloon']
+[machines.script]
+backend = 'vm'
+start-script = 'start'
+";
+        let json = br#"{"script": "script.py", "machines": {
+            "disk": {"backend": "vm", "root": "disk.img", "kernel": "linux", "initrd": "initrd", "cpus": 4, "memory": 2048,
+                "cmdline": "quiet \u00e9", "accel": "kvm", "disks": ["512M", "1TiB", "sub/../disk.img"],
+                "qemu-args": ["-device", "virtio-balloon"]},
+            "script": {"backend": "vm", "start-script": "start"}}}"#;
+        let toml = format!("script = 'script.py'\n{MACHINES}");
+        let python = MACHINES.replace("[machines", "[tool.tandem.machines").replace('\n', "\n# ");
+        let python = format!("# /// script\n# {python}///\n");
+        let files = files(&[
+            ("t.py", python.as_bytes()),
+            ("script.py", b""),
+            ("t.toml", toml.as_bytes()),
+            ("t.json", json),
+            ("disk.img", &super::super::raw::tests::partitioned()),
+            ("linux", b"x"),
+            ("initrd", b"x"),
+            ("start", b"x"),
+        ]);
+        let at = |name: &str| files.path().join(name);
+        fs::create_dir(at("sub")).unwrap();
+        fs::set_permissions(at("start"), fs::Permissions::from_mode(0o700)).unwrap();
+
+        let image = |path: &str| Image { path: at(path), format: ImageFormat::Raw };
+        let disk = MachineSpec {
+            root: Root::Image(image("disk.img")),
+            kernel: Some(at("linux")),
+            initrd: Some(at("initrd")),
+            cpus: Some(4),
+            memory: Some(2048),
+            cmdline: Some("quiet é".to_owned()),
+            accel: Accel::Kvm,
+            disks: vec![Disk::Empty(512), Disk::Empty(1 << 20), Disk::Image(image("sub/../disk.img"))],
+            qemu_args: vec!["-device".to_owned(), "virtio-balloon".to_owned()],
+            ..MachineSpec::new("disk", "vm")
+        };
+        let script = MachineSpec { start_script: Some(at("start")), ..MachineSpec::new("script", "vm") };
+        for name in ["t.py", "t.toml", "t.json"] {
+            let spec = crate::spec::read(&at(name)).unwrap();
+            assert_eq!(spec.machines, [disk.clone(), script.clone()], "{name}");
+            let sent = serde_json::to_string(&spec).unwrap();
+            assert_eq!(serde_json::from_str::<TestSpec>(&sent).unwrap(), spec);
+        }
+    }
+
+    #[test]
+    fn all_forms_refuse_the_same_of_vms() {
+        let toml = "script = 'x.py'\n[machines.m]\nbackend = 'vm'\ncpus = 0\nmemory = '1.5G'\nqemu-args = '-S'\nstart-script = '/bin/sh'\n";
+        let json = r#"{"script": "x.py", "machines": {"m":
+            {"backend": "vm", "cpus": 0, "memory": "1.5G", "qemu-args": "-S", "start-script": "/bin/sh"}}}"#;
+        let about_machines = |path: &str, text: &str| {
+            let said = said(path, text).into_iter().filter(|problem| problem.contains("machine `m`"));
+            said.map(|problem| problem.replace(path, "t")).collect::<Vec<_>>()
+        };
+        let expected = [
+            "t: machine `m`: key `cpus`: 0 is no number of processors; give 1 to 255",
+            "t: machine `m`: key `memory`: `1.5G` is no whole number; use the next smaller unit, such as `\"1536M\"` for 1.5 GiB",
+            "t: machine `m`: key `qemu-args`: expected a list of strings, found a string; write `[\"-S\"]`",
+            "t: machine `m`: key `start-script`: a start script brings these itself: `cpus`, `memory`; take them out, or take `start-script` out",
+        ];
+        assert_eq!(about_machines("t.toml", toml), expected);
+        assert_eq!(about_machines("t.json", json), expected);
     }
 
     #[test]
@@ -332,7 +415,7 @@ start_all()
 # global-timeout = -1
 # script = 'x.py'
 # [tool.tandem.machines.a_b]
-# memory = 512
+# colour = 512
 # ///
 ";
         assert_eq!(
@@ -344,7 +427,7 @@ start_all()
                 "t.py: machine `web`: key `vlans`: 300 is no VLAN; use numbers from 1 to 255",
                 "t.py: machine `a_b`: the name is no host name; use 1 to 63 letters, digits and `-`, and no `-` at either end",
                 "t.py: machine `a_b`: no `backend`; add the key `backend`, such as `backend = \"container\"`",
-                "t.py: machine `a_b`: key `memory`: unknown key; the keys here are `backend`, `root`, `vlans`, `units`, `env`, `devices`, `binds`",
+                "t.py: machine `a_b`: key `colour`: unknown key; the keys here are `backend`, `root`, `cpus`, `memory`, `vlans`, `units`, `env`, `devices`, `binds`, `kernel`, `initrd`, `cmdline`, `accel`, `disks`, `qemu-args`, `start-script`",
                 "t.py: key `global-timeout`: `-1` is not more than zero",
                 "t.py: key `script`: unknown key; the keys here are `name`, `global-timeout`, `boot-timeout`, `machined`, `machines`",
             ]

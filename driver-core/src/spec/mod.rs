@@ -1,23 +1,32 @@
 //! What the user asked for: test files, checked as a whole.
 //!
 //! [`read`] goes through `file` (which form a test file has), `pep723`, `toml` or `json` (from text to one tree of values), then `run` and
-//! `machine` (what each key means). All of them tell a `report` what is wrong and go on, so that every problem is found at once.
+//! `machine` (what each key means) and `conflict` (keys that exclude each other). All of them tell a `report` what is wrong and go on, so
+//! that every problem is found at once. Disks are told by their content: `image` looks with `qcow2` and `raw`.
 
+mod bytes;
+mod conflict;
 mod duration;
 mod file;
+mod image;
 mod json;
 mod machine;
 mod name;
 mod nearest;
+mod path;
 mod pep723;
 mod problem;
+mod qcow2;
+mod raw;
 mod report;
 mod resource;
 mod root;
 mod run;
+mod size;
 mod toml;
 mod unit;
 mod value;
+mod vm;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -87,23 +96,25 @@ pub struct MachineSpec {
     pub devices: Vec<PathBuf>,
     /// Host directories that the machine sees.
     pub binds: Vec<Bind>,
-    /// Processors; none is the backend's own choice.
+    /// Processors, 1 to 255; none is the backend's own choice.
     pub cpus: Option<u32>,
-    /// Memory in MiB; none is the backend's own choice.
+    /// Memory in MiB, at least 96; none is the backend's own choice.
     pub memory: Option<u64>,
-    /// The kernel image to boot instead of one that the backend finds.
+    /// The kernel image to boot, as an absolute path; none is one that the backend finds.
     pub kernel: Option<PathBuf>,
-    /// The initramfs to boot instead of one that the backend makes. What it boots brings its own network settings and command channel.
+    /// The initramfs to boot, as an absolute path; none is one that the backend makes. What it boots brings its own network settings and
+    /// command channel, and so test files give it only beside `kernel` and a root that is a disk image.
     pub initrd: Option<PathBuf>,
-    /// Words for the kernel's command line, beyond those that the machine needs.
+    /// Words for the kernel's command line, beyond those that the machine needs; none by default. One line.
     pub cmdline: Option<String>,
-    /// How its instructions are run.
+    /// How its instructions are run; by default the best way that there is.
     pub accel: Accel,
-    /// Disks besides the root, in order.
+    /// Disks besides the root, in order; none by default. Images are never written to.
     pub disks: Vec<Disk>,
-    /// Arguments for QEMU, after all others.
+    /// Arguments for QEMU, one an item, after all others; none by default.
     pub qemu_args: Vec<String>,
-    /// A program that boots the machine, by the contract of upstream's start scripts.
+    /// A program that boots the machine, by the contract of upstream's start scripts, as an absolute path. It brings all else that makes a
+    /// VM, and so test files give nothing of that beside it but `qemu_args`.
     pub start_script: Option<PathBuf>,
 }
 
@@ -187,11 +198,11 @@ pub enum Root {
     Directory(PathBuf),
     /// A tar file, compressed or not.
     Tar(PathBuf),
-    /// A disk's image.
+    /// A disk's image, told by its content.
     Image(Image),
 }
 
-/// The image of a disk. Its file is never written to.
+/// The image of a disk. Its file is never written to, nor are those that it is based on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     /// Absolute path on the host.
@@ -214,7 +225,7 @@ pub enum ImageFormat {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Disk {
-    /// An empty one of this many MiB.
+    /// An empty one of this many MiB, at least 1.
     Empty(u64),
     /// One that begins as an image has it.
     Image(Image),

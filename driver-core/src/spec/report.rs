@@ -64,12 +64,7 @@ impl<'a> Report<'a> {
 
     /// Tells that a path cannot be used.
     pub(super) fn path(&mut self, path: &Path, error: &io::Error, cure: &str) {
-        let wrong = match error.kind() {
-            io::ErrorKind::NotFound => "does not exist".to_owned(),
-            io::ErrorKind::PermissionDenied => "cannot be read: permission denied".to_owned(),
-            _ => format!("cannot be read: {error}"),
-        };
-        self.problem(format!("{} {wrong}", quote(&path.to_string_lossy())), cure);
+        self.problem(format!("{} {}", quote(&path.to_string_lossy()), unusable(error)), cure);
     }
 
     /// Tells that the value has another type than `expected`, which reads after "expected".
@@ -86,6 +81,19 @@ impl<'a> Report<'a> {
                 None
             }
         }
+    }
+
+    /// What the one of `words` means that `value` is.
+    pub(super) fn word<T: Copy>(&mut self, value: &Value, words: &[(&str, T)]) -> Option<T> {
+        let text = self.string(value, "a string")?;
+        let found = words.iter().find_map(|(word, meaning)| (*word == text).then_some(*meaning));
+        if found.is_none() {
+            let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+            let cure = nearest(text, words.iter().copied())
+                .map_or_else(|| "write one of them".to_owned(), |meant| format!("did you mean `{meant}`?"));
+            self.problem(format!("{} is none of {}", quote(text), list(&words)), cure);
+        }
+        found
     }
 
     /// The table that `value` is.
@@ -120,6 +128,15 @@ impl<'a> Report<'a> {
             }
         }
         texts
+    }
+}
+
+/// Why a path cannot be used, to be read after the path.
+pub(super) fn unusable(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "does not exist".to_owned(),
+        io::ErrorKind::PermissionDenied => "cannot be read: permission denied".to_owned(),
+        _ => format!("cannot be read: {error}"),
     }
 }
 

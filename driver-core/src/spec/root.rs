@@ -8,43 +8,54 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 
-use super::Root;
 use super::file::{absolute, regular};
 use super::report::{Report, list, quote};
 use super::value::Value;
+use super::{Image, Root, image, path, raw};
 
 /// Where an init can be: what systemd-nspawn tries, and where NixOS has it.
 const INITS: [&str; 4] = ["sbin/init", "lib/systemd/systemd", "usr/lib/systemd/systemd", "init"];
 
 const TAR_ENDINGS: [&str; 7] = [".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tzst"];
 
-const CURE: &str = "give \"host\", a directory or a tar file; a relative path begins beside the test file";
+const EXPECTED: &str = "`\"host\"`, a directory, a tar file or a disk image";
 
-/// Reads the key `root`.
-pub(super) fn read(value: &Value, directory: &Path, report: &mut Report<'_>) -> Root {
-    let text = match report.string(value, "`\"host\"`, a directory or a tar file") {
-        None | Some("host") => return Root::Host,
-        Some("") => {
-            report.problem("the path is empty", CURE);
-            return Root::Host;
-        }
-        Some(text) => text,
-    };
-    let path = directory.join(text);
+const CURE: &str =
+    "give \"host\", a directory, a tar file or a disk image; a relative path begins beside the test file";
+
+/// Reads the key `root`. None where it cannot be known what was meant.
+pub(super) fn read(value: &Value, directory: &Path, report: &mut Report<'_>) -> Option<Root> {
+    let text = report.string(value, EXPECTED)?;
+    if text == "host" {
+        return Some(Root::Host);
+    }
+    let path = path::beside(directory, text, CURE, report)?;
     match fs::metadata(&path) {
         Err(error) => {
             report.path(&path, &error, CURE);
-            Root::Host
+            None
         }
         Ok(found) if found.is_dir() => {
             check_directory(&path, report);
-            Root::Directory(absolute(path))
+            Some(Root::Directory(absolute(path)))
         }
-        Ok(_) => {
-            check_tar(&path, report);
-            Root::Tar(absolute(path))
+        Ok(_) if TAR_ENDINGS.iter().any(|ending| path.to_string_lossy().ends_with(ending)) => {
+            if let Err(error) = regular(&path).and_then(|()| File::open(&path)) {
+                report.path(&path, &error, CURE);
+            }
+            Some(Root::Tar(absolute(path)))
         }
+        Ok(_) => read_image(&path, report).map(Root::Image),
     }
+}
+
+fn read_image(path: &Path, report: &mut Report<'_>) -> Option<Image> {
+    let wrong = format!(
+        "is neither a directory nor, by its name, a tar file ({}) nor, by its content, a disk image (qcow2, or raw with {})",
+        list(&TAR_ENDINGS),
+        raw::KNOWN
+    );
+    image::read(path, (&wrong, CURE), report)
 }
 
 fn check_directory(path: &Path, report: &mut Report<'_>) {
@@ -55,18 +66,6 @@ fn check_directory(path: &Path, report: &mut Report<'_>) {
             format!("give a root with systemd: one of {} must be a program", list(&INITS)),
         ),
         Err(error) => report.path(path, &error, "run as a user who may read it"),
-    }
-}
-
-fn check_tar(path: &Path, report: &mut Report<'_>) {
-    if !TAR_ENDINGS.iter().any(|ending| path.to_string_lossy().ends_with(ending)) {
-        let shown = quote(&path.to_string_lossy());
-        report.problem(
-            format!("{shown} is neither a directory nor, by its name, a tar file ({})", list(&TAR_ENDINGS)),
-            CURE,
-        );
-    } else if let Err(error) = regular(path).and_then(|()| File::open(path)) {
-        report.path(path, &error, CURE);
     }
 }
 
@@ -104,6 +103,9 @@ fn open_within(root: BorrowedFd<'_>, path: &str) -> rustix::io::Result<OwnedFd> 
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
+    use super::super::ImageFormat;
+    use super::super::qcow2::tests::sample;
+    use super::super::raw::tests::partitioned;
     use super::*;
 
     /// A directory with programs, other files and links as a root could have them.
@@ -153,30 +155,55 @@ mod tests {
 
     #[test]
     fn roots_are_told_apart_by_what_is_there() {
-        let files =
-            tree(&["good/sbin/init"], &["bad/x", "a.tar", "b.tar.zst", "disk.qcow2"], &[("c.tar", "/dev/null")]);
+        let files = tree(
+            &["good/sbin/init"],
+            &["bad/x", "a.tar", "b.tar.zst", "text"],
+            &[("c.tar", "/dev/null"), ("null", "/dev/null"), ("link", "disk")],
+        );
         let at = |name: &str| files.path().join(name);
+        fs::write(at("disk"), sample()).unwrap();
+        fs::write(at("disk.img"), partitioned()).unwrap();
+        fs::write(at("disk.tar"), partitioned()).unwrap();
+        fs::write(at("cut.qcow2"), &sample()[..1024]).unwrap();
+        let image = |name: &str, format| Some(Root::Image(Image { path: at(name), format }));
         for (text, root, problem) in [
-            ("host", Root::Host, ""),
-            ("good", Root::Directory(at("good")), ""),
-            (at("good").to_str().unwrap(), Root::Directory(at("good")), ""),
-            ("a.tar", Root::Tar(at("a.tar")), ""),
-            ("b.tar.zst", Root::Tar(at("b.tar.zst")), ""),
-            ("", Root::Host, "the path is empty"),
-            ("missing", Root::Host, "missing` does not exist"),
-            ("bad", Root::Directory(at("bad")), "bad` has no init"),
-            (
-                "disk.qcow2",
-                Root::Tar(at("disk.qcow2")),
-                "disk.qcow2` is neither a directory nor, by its name, a tar file",
-            ),
-            ("c.tar", Root::Tar(at("c.tar")), "c.tar` cannot be read: it is no regular file"),
+            ("host", Some(Root::Host), ""),
+            ("good", Some(Root::Directory(at("good"))), ""),
+            (at("good").to_str().unwrap(), Some(Root::Directory(at("good"))), ""),
+            ("a.tar", Some(Root::Tar(at("a.tar"))), ""),
+            ("b.tar.zst", Some(Root::Tar(at("b.tar.zst"))), ""),
+            ("disk.tar", Some(Root::Tar(at("disk.tar"))), ""),
+            ("disk", image("disk", ImageFormat::Qcow2), ""),
+            ("link", image("link", ImageFormat::Qcow2), ""),
+            ("disk.img", image("disk.img", ImageFormat::Raw), ""),
+            ("", None, "the path is empty"),
+            ("~/disk", None, "`~/disk`: `~` means no home directory here"),
+            ("missing", None, "missing` does not exist; give \"host\", a directory, a tar file or a disk image"),
+            ("bad", Some(Root::Directory(at("bad"))), "bad` has no init"),
+            ("cut.qcow2", None, "cut.qcow2` is a truncated qcow2 image"),
+            ("text", None, "text` is empty; copy or download it anew"),
+            ("null", None, "null` cannot be read: it is no regular file"),
+            ("c.tar", Some(Root::Tar(at("c.tar"))), "c.tar` cannot be read: it is no regular file"),
         ] {
             let mut problems = Vec::new();
             let mut report = Report::new(Path::new("t"), &mut problems);
-            assert_eq!(read(&Value::String(text.to_owned()), files.path(), &mut report), root);
+            assert_eq!(read(&Value::String(text.to_owned()), files.path(), &mut report), root, "{text}");
             let said = super::super::list(&problems);
             assert!(said.contains(problem) && said.is_empty() == problem.is_empty(), "{text}: {said}");
         }
+    }
+
+    #[test]
+    fn what_could_be_meant_is_named() {
+        let files = tempfile::tempdir().unwrap();
+        fs::write(files.path().join("text"), "not a disk").unwrap();
+        let mut problems = Vec::new();
+        let mut report = Report::new(Path::new("t"), &mut problems);
+        assert_eq!(read(&Value::String("text".to_owned()), files.path(), &mut report), None);
+        let shown = files.path().join("text");
+        let expected = "is neither a directory nor, by its name, a tar file (`.tar`, `.tar.gz`, `.tgz`, `.tar.xz`, `.txz`, `.tar.zst`, `.tzst`) \
+            nor, by its content, a disk image (qcow2, or raw with a partition table or an ext, XFS, Btrfs, EROFS, SquashFS, ISO 9660 or FAT file system); \
+            give \"host\", a directory, a tar file or a disk image; a relative path begins beside the test file";
+        assert_eq!(super::super::list(&problems), format!("t: `{}` {expected}", shown.display()));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::file::{self, Form};
 use super::name::Names;
-use super::report::{Report, list, quote};
+use super::report::{Report, quote};
 use super::value::{Table, Value};
 use super::{Machined, TestSpec, duration, machine};
 use crate::network::MAX_MACHINES;
@@ -37,7 +37,7 @@ pub(super) fn read(table: &Table, form: Form, directory: &Path, spec: &mut TestS
             "name" => name(value, spec, &mut about),
             "global-timeout" => spec.global_timeout = time(value, &mut about),
             "boot-timeout" => spec.boot_timeout = time(value, &mut about),
-            "machined" => spec.machined = machined(value, &mut about),
+            "machined" => spec.machined = about.word(value, &MACHINED).unwrap_or_default(),
             "script" if form != Form::Python => {
                 if let Some(path) = about.string(value, "the path of a Python script") {
                     file::script(&directory.join(path), spec, &mut about);
@@ -84,16 +84,6 @@ fn time(value: &Value, report: &mut Report<'_>) -> Duration {
     time.unwrap_or_else(|wrong| {
         report.problem(format!("{} is {wrong}", quote(&shown)), "");
         Duration::ZERO
-    })
-}
-
-fn machined(value: &Value, report: &mut Report<'_>) -> Machined {
-    let words = MACHINED.map(|(word, _)| word);
-    let Some(text) = report.string(value, "a string") else { return Machined::default() };
-    let found = MACHINED.iter().find_map(|(word, machined)| (*word == text).then_some(*machined));
-    found.unwrap_or_else(|| {
-        report.problem(format!("{} is none of {}", quote(text), list(&words)), "write one of them");
-        Machined::default()
     })
 }
 
@@ -191,6 +181,10 @@ mod tests {
             (
                 "machined = 'sometimes'",
                 "t: key `machined`: `sometimes` is none of `auto`, `never`, `require`; write one of them",
+            ),
+            (
+                "machined = 'newer'",
+                "t: key `machined`: `newer` is none of `auto`, `never`, `require`; did you mean `never`?",
             ),
             ("machines = ['web']", "t: key `machines`: expected a table of machines, found a list"),
             ("machines.web = 'container'", "t: machine `web`: expected a table with the key `backend`, found a string"),
