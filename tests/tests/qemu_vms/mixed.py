@@ -23,6 +23,31 @@ with subtest("container and VM reach each other by name"):
     vm.succeed("ping -4 -c 1 box", "ping -6 -c 1 box")
     vm.fail("ping -c 1 -W 1 192.168.2.1")
 
+EAR = """
+import socket
+ear = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+ear.bind(("::", 5000))
+while True:
+    open("/tmp/heard-" + ear.recv(100).decode(), "w")
+"""
+
+MOUTH = """
+import socket
+for family, address in (socket.AF_INET, ("192.168.1.255", 5000)), (socket.AF_INET6, ("ff02::1%eth1", 5000)):
+    mouth = socket.socket(family, socket.SOCK_DGRAM)
+    mouth.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    address = socket.getaddrinfo(*address, family, socket.SOCK_DGRAM)[0][4]
+    mouth.sendto(("broadcast", "multicast")[family == socket.AF_INET6].encode(), address)
+"""
+
+with subtest("broadcast and multicast pass"):
+    for here, there in ((box, vm), (vm, box)):
+        there.succeed(f"systemd-run --unit=ear python3 -c '{EAR}'")
+        there.wait_until_succeeds("grep -qi :1388 /proc/net/udp6")
+        here.succeed(f"python3 -c '{MOUTH}'")
+        there.wait_for_file("/tmp/heard-broadcast", timeout=30)
+        there.wait_for_file("/tmp/heard-multicast", timeout=30)
+
 with subtest("a pulled plug cuts it off"):
     vm.block()
     box.fail("ping -c 1 -W 1 vm")
