@@ -2,8 +2,12 @@
 
 mod command;
 mod console;
+mod devices;
 mod files;
+mod lost;
 mod power;
+mod screen;
+mod tty;
 mod units;
 mod waits;
 
