@@ -4,6 +4,7 @@ mod command;
 mod console;
 mod devices;
 mod files;
+mod forward;
 mod lost;
 mod power;
 mod screen;
