@@ -14,7 +14,7 @@ use crate::arch::Arch;
 use crate::boot::Tools;
 use crate::guest::Vm;
 use crate::kernel::Kernel;
-use crate::process;
+use crate::{process, start_script};
 
 /// Makes VMs with QEMU.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +65,9 @@ impl Backend for Qemu {
     }
 
     fn check(&self, machine: &MachineSpec) -> Vec<Problem> {
+        if machine.start_script.is_some() {
+            return start_script::check(machine);
+        }
         let mut problems = machine.refuse_all_but(&[], "use a container for it, or take the key out");
         if matches!(machine.root, Root::Tar(_) | Root::Image(_)) {
             problems.push(Problem::user(
@@ -82,6 +85,10 @@ impl Backend for Qemu {
         descriptors: Descriptors,
         console: Console,
     ) -> Result<Arc<dyn Guest>, MachineError> {
+        if let Some(script) = &request.machine.start_script {
+            let boot = start_script::boot(script, &request, &descriptors, &console).await?;
+            return Ok(Arc::new(Vm::booting(boot, request, console)?));
+        }
         let name = request.machine.name.clone();
         let lacking = |cause: String| MachineError::new(&name, "start", cause);
         let tools = tokio::task::spawn_blocking(tools).await;

@@ -13,5 +13,6 @@ pub mod keys;
 mod process;
 pub mod qmp;
 pub mod shell;
+mod start_script;
 
 pub use backend::Qemu;

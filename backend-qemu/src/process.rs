@@ -49,7 +49,8 @@ pub(crate) fn channel() -> io::Result<(UnixStream, OwnedFd)> {
     Ok((ours, theirs.into()))
 }
 
-fn start(mut command: Command, inherited: &[OwnedFd]) -> io::Result<Child> {
+/// Starts a program in a session of its own, without a way to more rights, and with these descriptors. Dropping it kills it.
+pub(crate) fn start(mut command: Command, inherited: &[OwnedFd]) -> io::Result<Child> {
     let numbers: Vec<RawFd> = inherited.iter().map(AsRawFd::as_raw_fd).collect();
     // SAFETY: between fork and exec only system calls are made, on descriptors that are open until the child has started.
     unsafe {
