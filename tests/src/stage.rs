@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backend_nspawn::Nspawn;
+use backend_qemu::Qemu;
 use driver_core::backend::Backend;
 use driver_core::event::{Event, Recorder, Sink};
 use driver_core::machine::Machine;
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 use crate::host_lock::{self, HostLock};
 use crate::{TestResult, leftovers};
 
-/// A run whose machines are containers. A test that fails drops it, which ends the run.
+/// A run. A test that fails drops it, which ends the run.
 pub struct Stage {
     run: Run,
     record: Arc<Mutex<Vec<Event>>>,
@@ -34,7 +35,7 @@ impl Stage {
         let output = tempfile::Builder::new().prefix("tandem-test-").tempdir()?;
         let record = Arc::<Mutex<Vec<Event>>>::default();
         let recorder = Recorder::new(vec![Box::new(Memory(record.clone()))]);
-        let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(Nspawn::new())];
+        let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(Nspawn::new()), Arc::new(Qemu::new())];
         let run = Run::start(&spec, &backends, recorder, output.path()).await?;
         Ok(Self { run, record, output, _lock: lock })
     }
