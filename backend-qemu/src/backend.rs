@@ -33,12 +33,16 @@ impl Backend for Qemu {
         "vm"
     }
 
-    fn preflight(&self, _machines: &[&MachineSpec]) -> Vec<Problem> {
+    fn preflight(&self, machines: &[&MachineSpec]) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut lacks =
             |what: &str, why: &str, cure: &str| problems.push(Problem::host(format!("VMs: {what}"), why, cure));
         if !rustix::process::geteuid().is_root() {
             lacks("user", "they need root, to make namespaces and mounts", "run it as root, for example with sudo");
+        }
+        // A start script brings what its machine needs.
+        if !machines.is_empty() && machines.iter().all(|machine| machine.start_script.is_some()) {
+            return problems;
         }
         match Arch::of_host() {
             None => lacks("architecture", "this one is not supported", "use x86_64 or aarch64"),
