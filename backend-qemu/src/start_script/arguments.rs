@@ -37,7 +37,8 @@ impl Places {
         let state = request.state.clone();
         Self {
             shared: state.with_file_name(SHARED),
-            lock: state.join("lock"),
+            // Not among the script's own files.
+            lock: state.with_file_name(format!("{}_lock", request.machine.name)),
             monitor: state.join("monitor"),
             shell: state.join("shell"),
             qmp: state.join("qmp"),

@@ -14,7 +14,7 @@ use driver_core::log::harmless;
 use driver_core::run::within;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Child;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Longest line of the console in bytes; a longer one is cut into several.
 const LINE_MAX: usize = 64 * 1024;
@@ -26,7 +26,9 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(super) struct Connecting<R> {
     pub(super) script: Child,
     pub(super) output: Output<R>,
-    pub(super) deadline: Instant,
+    pub(super) began: Instant,
+    /// How long all of its connections may take.
+    pub(super) limit: Duration,
 }
 
 /// Why QEMU is not connected.
@@ -48,6 +50,7 @@ impl<R: AsyncRead + Unpin> Connecting<R> {
         socket: &'static str,
         connection: impl Future<Output = io::Result<T>>,
     ) -> Result<T, Failure> {
+        let left = self.limit.saturating_sub(self.began.elapsed());
         tokio::select! {
             connection = connection => connection.map_err(|error| Failure::Broken { socket, error }),
             status = self.script.wait() => Err(match status {
@@ -55,7 +58,7 @@ impl<R: AsyncRead + Unpin> Connecting<R> {
                 Err(error) => Failure::Broken { socket, error },
             }),
             never = self.output.follow() => match never {},
-            () = sleep_until(self.deadline) => Err(Failure::Late { socket }),
+            () = sleep(left) => Err(Failure::Late { socket }),
         }
     }
 }
@@ -140,8 +143,6 @@ fn code(status: ExitStatus) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    use std::os::unix::process::ExitStatusExt;
 
     use driver_core::event::Recorder;
 

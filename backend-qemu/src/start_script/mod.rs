@@ -27,7 +27,7 @@ use driver_core::spec::{MachineSpec, Problem, Root};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::boot::Boot;
 use crate::process;
@@ -39,7 +39,7 @@ use relay::Relay;
 /// How long the processes of an earlier boot may take to be gone. They have been killed already.
 const GONE: Duration = Duration::from_secs(10);
 
-/// How long the last output of a script that was given up is waited for.
+/// How long the end of a script that was given up is waited for, and its last output.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Console lines that an error shows.
@@ -74,7 +74,6 @@ pub(crate) async fn boot(
     descriptors: &Descriptors,
     console: &Console,
 ) -> Result<Boot, MachineError> {
-    let deadline = Instant::now() + request.boot_timeout;
     let broken = |error: io::Error| MachineError::new(&*request.machine.name, "start", error.to_string()).source(error);
     let places = Places::of(request);
     places.check().map_err(broken)?;
@@ -83,35 +82,35 @@ pub(crate) async fn boot(
         within(&descriptors.init, move || launch(&script, &request)).await.map_err(broken)?
     };
     let Launched { script: child, stdin, stdout, processes, monitor, shell } = launched;
-    let mut connecting = Connecting { script: child, output: Output::new(stdout, console.clone()), deadline };
+    let mut connecting = Connecting {
+        script: child,
+        output: Output::new(stdout, console.clone()),
+        began: Instant::now(),
+        limit: request.boot_timeout,
+    };
     let connected = async {
         let (monitor, _) = connecting.until("monitor", monitor.accept()).await?;
         let (shell, _) = connecting.until("shell", shell.accept()).await?;
         let qmp = connecting.until("QMP", connect(&descriptors.init, &places.qmp)).await?;
         Ok((monitor, shell, qmp))
     };
-    let (monitor, shell, qmp) = match connected.await {
-        Ok(connected) => connected,
+    match connected.await {
+        Ok((monitor, shell, qmp)) => {
+            let Connecting { script: qemu, output, .. } = connecting;
+            let (serial, passed) = UnixStream::pair().map_err(broken)?;
+            let (stdout, said) = output.into_rest();
+            let pidfd = pidfd(&qemu).map_err(broken)?;
+            tokio::spawn(Relay { qemu: pidfd, stdin, stdout, said, serial: passed, monitor, processes }.run());
+            let (serial, shell) = (serial.into_std().map_err(broken)?, shell.into_std().map_err(broken)?);
+            Ok(Boot { qemu, helpers: Vec::new(), qmp, serial, shell, journal: None, ports: Vec::new() })
+        }
         Err(failure) => {
-            let _ = connecting.script.kill().await;
+            let _ = timeout(LAST_WORDS, connecting.script.kill()).await;
             processes.end().await;
             connecting.output.finish(LAST_WORDS).await;
-            return Err(told(failure, script, request, console));
+            Err(told(failure, script, request, console))
         }
-    };
-    let (serial, passed) = UnixStream::pair().map_err(broken)?;
-    let (stdout, said) = connecting.output.into_rest();
-    let qemu = pidfd(&connecting.script).map_err(broken)?;
-    tokio::spawn(Relay { qemu, stdin, stdout, said, serial: passed, monitor, processes }.run());
-    Ok(Boot {
-        qemu: connecting.script,
-        helpers: Vec::new(),
-        qmp,
-        serial: serial.into_std().map_err(broken)?,
-        shell: shell.into_std().map_err(broken)?,
-        journal: None,
-        ports: Vec::new(),
-    })
+    }
 }
 
 /// The failure as people are told, with what the script said.
