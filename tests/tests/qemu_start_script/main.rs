@@ -144,3 +144,23 @@ async fn qemu_start_scripts_that_never_come_to_qemu_are_given_up() -> TestResult
     assert!(!runs(&mark)?, "it is still there");
     stage.finish().await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn qemu_start_scripts_start_again_at_once() -> TestResult {
+    if !requirement::virtual_machines() {
+        return Ok(());
+    }
+    let directory = tempfile::tempdir()?;
+    // Neither QEMU nor what runs beside it would start while one of before has the file.
+    let script = "#!/bin/sh\n[ -e disk ] || truncate -s 1M disk\n\
+                  flock --nonblock lock true || exit 4\nsetsid flock lock sleep 1000 >/dev/null 2>&1 &\n\
+                  exec qemu-system-x86_64 -accel tcg -S -nic none -drive if=virtio,format=raw,file=disk \"$@\"\n";
+    let stage = Stage::set(vec![machine(directory.path(), "m", script)?]).await?;
+    let machine = stage.machine("m");
+    for _ in 0..8 {
+        machine.start().await?;
+        machine.crash().await?;
+    }
+    drop(machine);
+    stage.finish().await
+}
