@@ -13,6 +13,7 @@ use driver_core::spec::{MachineSpec, Problem};
 
 use crate::guest::Vm;
 use crate::preflight;
+use crate::start_script;
 use crate::tools::Tools;
 
 /// Makes VMs with QEMU.
@@ -51,6 +52,10 @@ impl Backend for Qemu {
         descriptors: Descriptors,
         console: Console,
     ) -> Result<Arc<dyn Guest>, MachineError> {
+        if let Some(script) = &request.machine.start_script {
+            let boot = start_script::boot(script, &request, &descriptors, &console).await?;
+            return Ok(Arc::new(Vm::booting(boot, request, console)?));
+        }
         let (machine, recorder) = (request.machine.clone(), console.recorder().clone());
         let lacking = |cause: String| MachineError::new(&request.machine.name, "start", cause);
         let tools = move || Tools::of(&machine, |level, text| recorder.message(level, text));

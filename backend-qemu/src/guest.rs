@@ -56,8 +56,15 @@ impl Vm {
     ) -> Result<Self, MachineError> {
         let broken =
             |error: io::Error| MachineError::new(&request.machine.name, "start", error.to_string()).source(error);
-        let Boot { qemu, helpers, qmp, serial, shell, journal: _, ports } =
-            boot::start(tools, &request, &descriptors).await.map_err(broken)?;
+        let boot = boot::start(tools, &request, &descriptors).await.map_err(broken)?;
+        Self::booting(boot, request, console)
+    }
+
+    /// A VM whose QEMU runs already.
+    pub(crate) fn booting(boot: Boot, request: StartRequest, console: Console) -> Result<Self, MachineError> {
+        let broken =
+            |error: io::Error| MachineError::new(&request.machine.name, "start", error.to_string()).source(error);
+        let Boot { qemu, helpers, qmp, serial, shell, journal: _, ports } = boot;
         let stream = |socket| UnixStream::from_std(socket).map_err(broken);
         let (qmp, serial, shell) = (stream(qmp)?, stream(serial)?, stream(shell)?);
         let life = Life::new(&*request.machine.name, console);

@@ -16,6 +16,7 @@ mod preflight;
 mod process;
 pub mod qmp;
 pub mod shell;
+mod start_script;
 mod tar;
 mod tools;
 pub mod volume;

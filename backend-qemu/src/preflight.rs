@@ -10,7 +10,7 @@ use crate::accel::{self, Host};
 use crate::arch::Arch;
 use crate::kernel::{Kernel, KernelError};
 use crate::tools::{self, MEMORY};
-use crate::{image, initramfs, process};
+use crate::{image, initramfs, process, start_script};
 
 /// The keys that not every backend has and this one has.
 const KEYS: [&str; 8] = ["cpus", "memory", "kernel", "initrd", "cmdline", "accel", "disks", "qemu-args"];
@@ -20,10 +20,15 @@ const MIB: u64 = 1024 * 1024;
 /// What the host lacks for these VMs together, or for any if there are none.
 pub(crate) fn host(machines: &[&MachineSpec]) -> Vec<Problem> {
     let any = |needs: fn(&MachineSpec) -> bool| machines.is_empty() || machines.iter().any(|machine| needs(machine));
+    let has_share = |machine: &MachineSpec| machine.start_script.is_none() && tools::has_share(machine);
     let mut problems = Vec::new();
     let mut lacks = |what: &str, why: &str, cure: &str| problems.push(Problem::host(format!("VMs: {what}"), why, cure));
     if !rustix::process::geteuid().is_root() {
         lacks("user", "they need root, to make namespaces and mounts", "run it as root, for example with sudo");
+    }
+    // A start script brings what its machine needs.
+    if !any(|machine| machine.start_script.is_none()) {
+        return problems;
     }
     match Arch::of_host() {
         None => lacks("architecture", "this one is not supported", "use x86_64 or aarch64"),
@@ -33,25 +38,29 @@ pub(crate) fn host(machines: &[&MachineSpec]) -> Vec<Problem> {
         }
         Some(_) => {}
     }
-    if any(tools::has_share) && process::virtiofsd().is_none() {
+    if any(has_share) && process::virtiofsd().is_none() {
         let cure = "install it: `apt-get install qemu-system-common` or `virtiofsd` on Debian";
         lacks("virtiofsd", "it is not installed", cure);
     }
-    if any(tools::has_share) && process::find("mke2fs").is_none() {
+    if any(has_share) && process::find("mke2fs").is_none() {
         lacks("mke2fs", "it is not on the PATH", "install e2fsprogs");
     }
-    if any(|machine| machine.kernel.is_none())
+    if any(|machine| machine.kernel.is_none() && machine.start_script.is_none())
         && Kernel::of_host().or_else(Kernel::cached).is_none()
         && let Some(error) = Kernel::cannot_download()
     {
         lacks("kernel", &format!("neither the host nor the cache has one, and {error}"), &error.cure());
     }
-    problems.extend(memory(machines, room()));
+    let sized: Vec<_> = machines.iter().copied().filter(|machine| machine.start_script.is_none()).collect();
+    problems.extend(memory(&sized, room()));
     problems
 }
 
 /// What keeps this machine from being a VM here.
 pub(crate) fn machine(machine: &MachineSpec) -> Vec<Problem> {
+    if machine.start_script.is_some() {
+        return start_script::check(machine);
+    }
     let subject = |key: &str| format!("machine `{}`: key `{key}`", machine.name);
     let mut problems = machine.refuse_all_but(&KEYS, "use a container for it, or take the key out");
     if !machine.units.is_empty() && machine.root != Root::Host {

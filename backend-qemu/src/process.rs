@@ -35,6 +35,15 @@ pub(crate) struct User {
     pub(crate) group: Option<u32>,
 }
 
+/// What a process of ours is left.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Confined {
+    /// Who it is; none if it stays the driver's user.
+    user: Option<User>,
+    /// The most files that it may have open.
+    files: u64,
+}
+
 /// Finds virtiofsd.
 pub(crate) fn virtiofsd() -> Option<PathBuf> {
     find("virtiofsd").or_else(|| VIRTIOFSD.iter().map(PathBuf::from).find(|path| path.is_file()))
@@ -64,7 +73,7 @@ pub(crate) fn share(
     command.args(["-o", &format!("source={}", directory.display()), "-o", "sandbox=chroot", "-o", "cache=auto"]);
     command.args(["-o", "xattr", "-o", NEEDLESS, "-o", "log_level=warn"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(log)?);
-    start(command, &[listener], None, SHARED_FILES)
+    start(command, &[listener], Some(Confined { user: None, files: SHARED_FILES }))
 }
 
 /// Starts QEMU in `directory` with these descriptors, whose numbers its arguments name.
@@ -78,7 +87,7 @@ pub(crate) fn qemu(
     let mut command = Command::new(program);
     command.args(argv).current_dir(directory);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    start(command, inherited, user, FILES)
+    start(command, inherited, Some(Confined { user, files: FILES }))
 }
 
 /// Two ends of a socket: the driver's, which does not block, and the other.
@@ -88,7 +97,8 @@ pub(crate) fn channel() -> io::Result<(UnixStream, OwnedFd)> {
     Ok((ours, theirs.into()))
 }
 
-fn start(mut command: Command, inherited: &[OwnedFd], user: Option<User>, files: u64) -> io::Result<Child> {
+/// Starts a program in a session of its own, without a way to more rights, and with these descriptors. Dropping it kills it.
+pub(crate) fn start(mut command: Command, inherited: &[OwnedFd], confined: Option<Confined>) -> io::Result<Child> {
     let numbers: Vec<RawFd> = inherited.iter().map(AsRawFd::as_raw_fd).collect();
     // SAFETY: between fork and exec only system calls are made, on descriptors that are open until the child has started.
     unsafe {
@@ -96,12 +106,14 @@ fn start(mut command: Command, inherited: &[OwnedFd], user: Option<User>, files:
             for number in &numbers {
                 done(libc::fcntl(*number, libc::F_SETFD, 0))?;
             }
-            libc::umask(0o077);
-            limit(Resource::Core, 0)?;
-            // Where the driver may not raise its limit, the process has to do with what there is.
-            let _ = limit(Resource::Nofile, files);
-            if let Some(user) = user {
-                become_user(user)?;
+            if let Some(Confined { user, files }) = confined {
+                libc::umask(0o077);
+                limit(Resource::Core, 0)?;
+                // Where the driver may not raise its limit, the process has to do with what there is.
+                let _ = limit(Resource::Nofile, files);
+                if let Some(user) = user {
+                    become_user(user)?;
+                }
             }
             // Nothing that it starts may gain rights, and a terminal's Ctrl-C is not for it.
             done(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;

@@ -56,10 +56,6 @@ impl SmallRoot {
 
 /// Makes a root in `directory` that has bash with what it needs to run, and an init that is this bash script.
 pub fn with_init(directory: &Path, script: &str) -> io::Result<()> {
-    let bash = fs::canonicalize("/bin/bash")?;
-    let libraries = Command::new("ldd").arg(&bash).output()?;
-    let libraries = String::from_utf8_lossy(&libraries.stdout).into_owned();
-    let libraries = libraries.split_whitespace().filter(|word| word.starts_with('/')).map(Path::new);
     for name in ["usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "etc"] {
         fs::create_dir_all(directory.join(name))?;
     }
@@ -70,15 +66,24 @@ pub fn with_init(directory: &Path, script: &str) -> io::Result<()> {
     // By this name systemd-nspawn tells which cgroup hierarchies the root can cope with.
     fs::create_dir(directory.join("usr/lib/systemd"))?;
     fs::write(directory.join("usr/lib/systemd/libsystemd-shared-252.so"), "")?;
-    fs::copy(&bash, directory.join("usr/bin/bash"))?;
-    for library in libraries {
+    add_program(directory, "bash")?;
+    let init = directory.join("usr/sbin/init");
+    fs::write(&init, format!("#!/bin/bash\n{script}\n"))?;
+    fs::set_permissions(&init, fs::Permissions::from_mode(0o755))
+}
+
+/// Adds a program of the host's `/bin` to a root, with the libraries that it needs.
+pub fn add_program(directory: &Path, name: &str) -> io::Result<()> {
+    let program = fs::canonicalize(Path::new("/bin").join(name))?;
+    let libraries = Command::new("ldd").arg(&program).output()?;
+    let libraries = String::from_utf8_lossy(&libraries.stdout).into_owned();
+    fs::copy(&program, directory.join("usr/bin").join(name))?;
+    for library in libraries.split_whitespace().filter(|word| word.starts_with('/')).map(Path::new) {
         let target = directory.join(library.strip_prefix("/").unwrap_or(library));
         fs::create_dir_all(target.parent().unwrap_or(directory))?;
         fs::copy(library, target)?;
     }
-    let init = directory.join("usr/sbin/init");
-    fs::write(&init, format!("#!/bin/bash\n{script}\n"))?;
-    fs::set_permissions(&init, fs::Permissions::from_mode(0o755))
+    Ok(())
 }
 
 pub(crate) fn cache() -> io::Result<PathBuf> {

@@ -1,0 +1,163 @@
+//! What a start script is told: upstream's arguments, in upstream's order, and its environment.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use driver_core::backend::StartRequest;
+
+/// Longest path of a unix socket in bytes (unix(7)): its last byte is a NUL.
+const SOCKET_PATH_MAX: usize = 107;
+
+/// A directory for all machines with start scripts. No machine can have this name.
+const SHARED: &str = "shared_xchg";
+
+/// Where things are that script and driver share.
+#[derive(Debug)]
+pub(super) struct Places {
+    /// The machine's own directory, and the script's working directory.
+    pub(super) state: PathBuf,
+    /// A directory for all such machines of the run.
+    pub(super) shared: PathBuf,
+    /// Locked while processes of the machine are there.
+    pub(super) lock: PathBuf,
+    /// Where the driver listens and QEMU connects its monitor.
+    pub(super) monitor: PathBuf,
+    /// Where the driver listens and QEMU connects the guest's hvc0.
+    pub(super) shell: PathBuf,
+    /// Where QEMU listens.
+    pub(super) qmp: PathBuf,
+    /// Where the script keeps the firmware's variables.
+    efi_vars: PathBuf,
+}
+
+impl Places {
+    pub(super) fn of(request: &StartRequest) -> Self {
+        let state = request.state.clone();
+        Self {
+            shared: state.with_file_name(SHARED),
+            // Not among the script's own files.
+            lock: state.with_file_name(format!("{}_lock", request.machine.name)),
+            monitor: state.join("monitor"),
+            shell: state.join("shell"),
+            qmp: state.join("qmp"),
+            efi_vars: state.join(format!("{}-efi-vars.fd", request.machine.name)),
+            state,
+        }
+    }
+
+    /// Fails if a socket cannot have such a path.
+    pub(super) fn check(&self) -> io::Result<()> {
+        let longest = self.monitor.as_os_str().len();
+        if longest <= SOCKET_PATH_MAX {
+            return Ok(());
+        }
+        Err(io::Error::other(format!(
+            "the path of its socket {} has {longest} bytes, and no socket can have more than {SOCKET_PATH_MAX}; give the \
+             machine a shorter name, or set XDG_RUNTIME_DIR (TMPDIR, if that is not set) to a shorter directory",
+            self.monitor.display()
+        )))
+    }
+}
+
+/// The script's arguments.
+pub(super) fn arguments(request: &StartRequest, places: &Places) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = Vec::new();
+    let mut add = |words: &[&str]| arguments.extend(words.iter().map(OsString::from));
+    add(&["-qmp"]);
+    add(&[&format!("unix:{},server=on,wait=off", option(&places.qmp))]);
+    add(&["-monitor", &format!("unix:{}", option(&places.monitor))]);
+    add(&["-chardev", &format!("socket,id=shell,path={}", option(&places.shell))]);
+    add(&["-device", "virtio-serial"]);
+    add(&["-device", "virtconsole,chardev=shell"]);
+    add(&["-device", "virtio-rng-pci"]);
+    add(&["-serial", "stdio"]);
+    if !request.allow_reboot {
+        add(&["-no-reboot"]);
+    }
+    // A machine has no window.
+    add(&["-nographic"]);
+    arguments.extend(request.machine.qemu_args.iter().map(OsString::from));
+    arguments
+}
+
+/// What is added to the driver's own environment, which the script inherits.
+pub(super) fn environment(places: &Places) -> Vec<(&'static str, OsString)> {
+    vec![
+        ("TMPDIR", places.state.clone().into()),
+        ("SHARED_DIR", places.shared.clone().into()),
+        ("USE_TMPDIR", "1".into()),
+        ("NIX_EFI_VARS", places.efi_vars.clone().into()),
+    ]
+}
+
+/// A path inside one of QEMU's options, where a doubled comma is read as one (qemu(1), "Standard options").
+fn option(path: &Path) -> String {
+    String::from_utf8_lossy(path.as_os_str().as_bytes()).replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use driver_core::spec::{MachineSpec, Machined};
+    use std::time::Duration;
+
+    fn request(state: &str) -> StartRequest {
+        StartRequest {
+            run: "r".into(),
+            machine: MachineSpec::new("web", "vm"),
+            hosts: Vec::new(),
+            attachments: Vec::new(),
+            state: state.into(),
+            cgroups: Vec::new(),
+            first_id: None,
+            allow_reboot: false,
+            boot_timeout: Duration::from_secs(1),
+            machined: Machined::Never,
+        }
+    }
+
+    fn line(request: &StartRequest) -> String {
+        let words = arguments(request, &Places::of(request));
+        words.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn arguments_are_upstreams_in_upstreams_order() {
+        let mut request = request("/s/web");
+        let expected = "-qmp unix:/s/web/qmp,server=on,wait=off -monitor unix:/s/web/monitor \
+                        -chardev socket,id=shell,path=/s/web/shell \
+                        -device virtio-serial -device virtconsole,chardev=shell -device virtio-rng-pci -serial stdio";
+        assert_eq!(line(&request), format!("{expected} -no-reboot -nographic"));
+        request.allow_reboot = true;
+        request.machine.qemu_args = vec!["-m".into(), "2048".into()];
+        assert_eq!(line(&request), format!("{expected} -nographic -m 2048"));
+    }
+
+    #[test]
+    fn commas_in_paths_do_not_end_an_option() {
+        assert!(line(&request("/a,b/web")).contains("path=/a,,b/web/shell "));
+    }
+
+    #[test]
+    fn environment_is_upstreams() {
+        let environment = environment(&Places::of(&request("/s/web")));
+        let expected = [
+            ("TMPDIR", "/s/web"),
+            ("SHARED_DIR", "/s/shared_xchg"),
+            ("USE_TMPDIR", "1"),
+            ("NIX_EFI_VARS", "/s/web/web-efi-vars.fd"),
+        ];
+        assert_eq!(environment, expected.map(|(name, value)| (name, value.into())));
+    }
+
+    #[test]
+    fn paths_that_no_socket_can_have_are_told_with_a_cure() {
+        let path = |length: usize| format!("/{}", "x".repeat(length - 1));
+        // "/monitor" is the longest that follows.
+        assert!(Places::of(&request(&path(99))).check().is_ok());
+        let error = Places::of(&request(&path(100))).check().unwrap_err().to_string();
+        assert!(error.contains("has 108 bytes") && error.contains("shorter name"), "{error}");
+    }
+}
