@@ -61,6 +61,11 @@ pub(crate) async fn start(tools: &Tools, request: &StartRequest, descriptors: &D
             Ends { qmp: its_qmp, serial: its_serial, shell: its_shell, launch: its_launch, journal: its_journal };
         move || spawn(&tools, &request, channels, taps)
     };
+    let begin = {
+        let request = request.clone();
+        move || disks::begin(&request)
+    };
+    within(&descriptors.init, begin).await?;
     let (mut qemu, helpers) = within(&descriptors.init, job).await?;
     let running = timeout(request.boot_timeout, running(&mut qemu, launch)).await;
     match running.unwrap_or_else(|_| Err(io::Error::other("QEMU did not run within `boot-timeout`"))) {

@@ -27,6 +27,9 @@ const UPPER_SIZE: &str = "8G";
 /// Where an init can be: what systemd-nspawn tries, and where NixOS has it.
 const INITS: [&str; 4] = ["/sbin/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd", "/init"];
 
+/// The files of a tar.
+const UNPACKED: &str = "unpacked";
+
 /// Made when all files are complete.
 const COMPLETE: &str = "complete";
 
@@ -55,7 +58,24 @@ pub(crate) struct Stored {
     pub(crate) serial: String,
 }
 
-/// Makes the VM's files, or takes those of an earlier boot. Runs inside the run's namespaces.
+/// Makes the state directory, with the files of a root that is a tar, unless an earlier boot has. Runs inside the run's namespaces, on a thread
+/// that is not used again.
+pub(crate) fn begin(request: &StartRequest) -> io::Result<()> {
+    let state = &request.state;
+    if state.join(COMPLETE).exists() {
+        return Ok(());
+    }
+    // Of an attempt that failed halfway nothing may remain.
+    let _ = nix::mount::umount2(&state.join("share"), nix::mount::MntFlags::MNT_DETACH);
+    let _ = fs::remove_dir_all(state);
+    fs::DirBuilder::new().recursive(true).mode(0o711).create(state)?;
+    let Root::Tar(archive) = &request.machine.root else { return Ok(()) };
+    let unpacked = state.join(UNPACKED);
+    fs::DirBuilder::new().mode(0o755).create(&unpacked)?;
+    tar::unpack(archive, &unpacked)
+}
+
+/// Makes the other files, or takes those of an earlier boot. Runs inside the run's namespaces.
 pub(crate) fn prepare(tools: &Tools, request: &StartRequest) -> io::Result<Files> {
     let complete = request.state.join(COMPLETE);
     if !complete.exists() {
@@ -123,10 +143,6 @@ impl Files {
 
 fn make(tools: &Tools, request: &StartRequest) -> io::Result<()> {
     let (state, owner) = (&request.state, request.first_id);
-    // Of an attempt that failed halfway nothing may remain.
-    let _ = nix::mount::umount2(&state.join("share"), nix::mount::MntFlags::MNT_DETACH);
-    let _ = fs::remove_dir_all(state);
-    fs::DirBuilder::new().recursive(true).mode(0o711).create(state)?;
     if has_share(&request.machine) {
         share(request)?;
         let upper = state.join("upper.img");
@@ -155,15 +171,11 @@ fn make(tools: &Tools, request: &StartRequest) -> io::Result<()> {
 
 /// Mounts the root's files read-only where virtiofsd shows them.
 fn share(request: &StartRequest) -> io::Result<()> {
-    let (share, unpacked) = (request.state.join("share"), request.state.join("unpacked"));
+    let (share, unpacked) = (request.state.join("share"), request.state.join(UNPACKED));
     fs::create_dir(&share)?;
     let source = match &request.machine.root {
         Root::Directory(path) => path,
-        Root::Tar(path) => {
-            fs::DirBuilder::new().mode(0o755).create(&unpacked)?;
-            tar::unpack(path, &unpacked)?;
-            &unpacked
-        }
+        Root::Tar(_) => &unpacked,
         Root::Host | Root::Image(_) => Path::new("/"),
     };
     let copy = Detached::copy(source)?;

@@ -146,28 +146,29 @@ fn images(machine: &MachineSpec) -> Vec<Problem> {
 
 /// What QEMU says of the arguments that the test adds, if it is nothing good.
 ///
-/// QEMU reads all its options before it makes anything, and with `-version` it ends after that. Names of devices it looks up only later.
-/// What else is wrong with them, it says when it starts.
+/// QEMU goes through all its options before it heeds the first, and with `-version` it ends there. Names of devices it looks up only when it
+/// makes them. What else is wrong with the arguments, it says when it starts.
 fn arguments(machine: &MachineSpec, arch: &Arch) -> Option<String> {
     if machine.qemu_args.is_empty() {
         return None;
     }
     let qemu = process::find(arch.qemu)?;
-    let said = |arguments: &[&str], wrong: fn(bool, &str) -> bool| {
+    let refused = |arguments: &[&str], wrong: fn(bool, &str) -> bool| {
         let output = Command::new(&qemu).args(arguments).stdin(Stdio::null()).output().ok()?;
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        wrong(output.status.success(), &said).then_some(said)
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last = said.lines().last().unwrap_or_default();
+        wrong(output.status.success(), last).then(|| last.to_owned())
     };
-    let mut arguments: Vec<&str> = machine.qemu_args.iter().map(String::as_str).collect();
+    let arguments: Vec<&str> = machine.qemu_args.iter().map(String::as_str).collect();
     let options = arguments.iter().zip(arguments.iter().skip(1));
     let devices = options.filter(|(option, _)| ["-device", "--device"].contains(option));
     let drivers: Vec<String> = devices.filter_map(|(_, device)| driver(device)).collect();
-    arguments.push("-version");
-    said(&arguments, |success, _| !success).or_else(|| {
-        let unknown =
-            |driver: &String| said(&["-device", &format!("{driver},help")], |_, said| said.ends_with("not found"));
-        drivers.iter().find_map(unknown)
-    })
+    let unknown = |driver: &String| {
+        // Asked for help about a driver that it does not have, it says so, but its status does not.
+        refused(&["-device", &format!("{driver},help")], |_, said| said.ends_with("not found"))
+    };
+    refused(&[&["-version"], &arguments[..]].concat(), |success, _| !success)
+        .or_else(|| drivers.iter().find_map(unknown))
 }
 
 /// The driver that a value of `-device` names; none if it says so as JSON.

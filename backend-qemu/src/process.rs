@@ -16,9 +16,9 @@ use crate::disks::own;
 const VIRTIOFSD: [&str; 4] =
     ["/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd", "/usr/lib/virtiofsd", "/run/current-system/sw/bin/virtiofsd"];
 
-/// Rights that virtiofsd has by default and that nobody needs who only reads: of its default, what reads any file is left
-/// (capabilities(7), `CAP_DAC_OVERRIDE`).
-const NEEDLESS: &str = "modcaps=-chown:-fowner:-fsetid:-setgid:-setuid:-mknod:-setfcap";
+/// Rights that virtiofsd has by default and that nobody needs who only reads. What is left lets it read any file (`CAP_DAC_OVERRIDE`), and
+/// without a trace in the time of access, as a guest's overlay asks for (`CAP_FOWNER`, for `O_NOATIME`).
+const NEEDLESS: &str = "modcaps=-chown:-fsetid:-setgid:-setuid:-mknod:-setfcap";
 
 /// Open files of a virtiofsd, which holds one for each file that its guest knows of; more than a Linux system has.
 const SHARED_FILES: u64 = 1_000_000;

@@ -5,7 +5,6 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread;
 
 use driver_core::mount::{Detached, restrict_recursive};
 use nix::sched::{CloneFlags, unshare};
@@ -13,12 +12,10 @@ use nix::sched::{CloneFlags, unshare};
 /// Unpacks a tar with owners, modes and attributes as they are in it.
 ///
 /// Whatever its names and links say, nothing outside `target` is written to: tar runs in a mount namespace where all else is read-only.
-/// Device nodes that it makes open nothing.
+/// Device nodes that it makes open nothing. The calling thread stays in that namespace, and is good for nothing else.
 pub(crate) fn unpack(archive: &Path, target: &Path) -> io::Result<()> {
     let file = File::open(archive)?;
-    // A thread that has changed its namespace is not used again.
-    let output = thread::scope(|scope| scope.spawn(|| alone_with(target, &file)).join());
-    let output = output.map_err(|_| io::Error::other("a thread of the driver's panicked"))??;
+    let output = alone_with(target, &file)?;
     if output.status.success() {
         return Ok(());
     }
