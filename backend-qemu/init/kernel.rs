@@ -33,6 +33,7 @@ unsafe extern "C" {
         flags: c_ulong,
         data: *const c_void,
     ) -> c_int;
+    fn umount(target: *const c_char) -> c_int;
     fn syscall(number: c_long, ...) -> c_long;
     fn reboot(how: c_int) -> c_int;
 }
@@ -44,6 +45,13 @@ pub(crate) fn mount(source: &str, target: &str, kind: &str, flags: c_ulong, data
     // SAFETY: all four are strings that live until the call returns.
     let result = unsafe { mount_at(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, data.as_ptr().cast()) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// umount(2).
+pub(crate) fn unmount(target: &str) -> io::Result<()> {
+    let target = CString::new(target)?;
+    // SAFETY: the string lives until the call returns.
+    if unsafe { umount(target.as_ptr()) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Loads a module (`finit_module(2)`). One that is loaded already is no error.

@@ -40,6 +40,7 @@ fn run() -> Result<Infallible, Failure> {
     let plan = fs::read("/plan").map_err(at("read", "/plan"))?;
     let plan = Plan::parse(&plan).ok_or("the plan cannot be read")?;
     let mut done = false;
+    let (mut rooted, mut rootless) = (false, Vec::new());
     for step in plan.steps {
         match step {
             Step::Module { file } => kernel::load(file).map_err(at("load", file))?,
@@ -48,7 +49,12 @@ fn run() -> Result<Infallible, Failure> {
             }
             Step::Wait { path } => kernel::wait_for(Path::new(path)).map_err(at("wait for", path))?,
             Step::Overlay { tag, upper } => root::overlay(tag, upper)?,
-            Step::Disk { device } => root::disk(device)?,
+            Step::Disk { .. } if rooted => {}
+            Step::Disk { device, kind, inits } => match root::disk(device, kind, &inits) {
+                Ok(()) => rooted = true,
+                Err(failure) => rootless.push(failure),
+            },
+            Step::Enter if !rooted && !rootless.is_empty() => return Err(rootless.join("; ")),
             Step::Enter => root::enter()?,
             Step::Share { tag, target } => root::share(tag, target)?,
             Step::Scratch { target } => root::scratch(target)?,
@@ -56,16 +62,16 @@ fn run() -> Result<Infallible, Failure> {
             // From here on the root is the machine's, and paths mean what they mean in it.
             Step::File(_) if done => {}
             Step::File(change) => files::apply(&change)?,
-            Step::Execute { init } => return Err(execute(init)),
+            Step::Execute { inits } => return Err(execute(&inits)),
         }
     }
     Err("the plan has no init".to_owned())
 }
 
-/// Becomes the root's init. Returns only if it cannot.
-fn execute(init: &str) -> Failure {
-    let error = Command::new(init).env_clear().exec();
-    at("execute", init)(error)
+/// Becomes the root's init: the first that can be executed. Returns only if there is none.
+fn execute(inits: &[&str]) -> Failure {
+    let failure = |init: &&str| at("execute", init)(Command::new(init).env_clear().exec());
+    inits.iter().map(failure).collect::<Vec<_>>().join("; ")
 }
 
 /// Words for an error of a step.

@@ -17,8 +17,8 @@ pub(crate) enum Step<'a> {
     Wait { path: &'a str },
     /// Mount a share read-only as the root, and above it what the machine writes: a device, or memory if that is `-`.
     Overlay { tag: &'a str, upper: &'a str },
-    /// Mount a device as the root.
-    Disk { device: &'a str },
+    /// Mount a device as the root, unless there is one already. It must have one of these programs.
+    Disk { device: &'a str, kind: &'a str, inits: Vec<&'a str> },
     /// Go into the root.
     Enter,
     /// Mount a share read-only in the root, where it has the directory.
@@ -29,8 +29,8 @@ pub(crate) enum Step<'a> {
     Unless { path: &'a str, content: &'a str },
     /// Change a file.
     File(Change<'a>),
-    /// Become this program.
-    Execute { init: &'a str },
+    /// Become the first of these programs that is there.
+    Execute { inits: Vec<&'a str> },
 }
 
 /// A change to a file of the root's.
@@ -62,14 +62,10 @@ fn step<'a>(verb: &str, words: &mut impl Iterator<Item = &'a str>) -> Option<Ste
     let mut word = || words.next();
     Some(match verb {
         "module" => Step::Module { file: word()? },
-        "interface" => Step::Interface {
-            mac: word()?,
-            name: word()?,
-            addresses: word()?.split(' ').filter(|address| !address.is_empty()).collect(),
-        },
+        "interface" => Step::Interface { mac: word()?, name: word()?, addresses: list(word()?) },
         "wait" => Step::Wait { path: word()? },
         "overlay" => Step::Overlay { tag: word()?, upper: word()? },
-        "disk" => Step::Disk { device: word()? },
+        "disk" => Step::Disk { device: word()?, kind: word()?, inits: list(word()?) },
         "enter" => Step::Enter,
         "share" => Step::Share { tag: word()?, target: word()? },
         "scratch" => Step::Scratch { target: word()? },
@@ -81,9 +77,13 @@ fn step<'a>(verb: &str, words: &mut impl Iterator<Item = &'a str>) -> Option<Ste
         "link" => Step::File(Change::Link { path: word()?, target: word()? }),
         "remove" => Step::File(Change::Remove { path: word()? }),
         "empty-root-password" => Step::File(Change::EmptyRootPassword),
-        "execute" => Step::Execute { init: word()? },
+        "execute" => Step::Execute { inits: list(word()?) },
         _ => return None,
     })
+}
+
+fn list(words: &str) -> Vec<&str> {
+    words.split(' ').filter(|word| !word.is_empty()).collect()
 }
 
 #[cfg(test)]

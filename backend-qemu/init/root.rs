@@ -4,15 +4,15 @@ use std::fs;
 use std::os::unix::fs::chroot;
 use std::path::Path;
 
-use crate::kernel::{MS_MOVE, MS_NODEV, MS_NOSUID, MS_RDONLY, mount};
+use crate::kernel::{MS_MOVE, MS_NODEV, MS_NOSUID, MS_RDONLY, mount, unmount};
 use crate::{Failure, at};
 
 const ROOT: &str = "/root";
 const LOWER: &str = "/lower";
 const UPPER: &str = "/upper";
 
-/// File systems that a disk can have, in the order in which they are tried.
-const DISK_TYPES: [&str; 3] = ["ext4", "xfs", "btrfs"];
+/// Where btrfs can have a root, by the options that mount it: at its top, or where Fedora and Ubuntu put it.
+const SUBVOLUMES: [&str; 3] = ["", "subvol=root", "subvol=@"];
 
 /// Mounts a share read-only, something writable above it, and both together as the root.
 pub(crate) fn overlay(tag: &str, upper: &str) -> Result<(), Failure> {
@@ -32,17 +32,25 @@ pub(crate) fn overlay(tag: &str, upper: &str) -> Result<(), Failure> {
     mount("overlay", ROOT, "overlay", 0, &data).map_err(at("mount the overlay on", ROOT))
 }
 
-/// Mounts a device as the root.
-pub(crate) fn disk(device: &str) -> Result<(), Failure> {
+/// Mounts a device as the root if it has one of these programs.
+pub(crate) fn disk(device: &str, kind: &str, inits: &[&str]) -> Result<(), Failure> {
     make(ROOT)?;
-    let tries = DISK_TYPES.map(|kind| match mount(device, ROOT, kind, 0, "") {
-        Ok(()) => None,
-        Err(error) => Some(format!("{kind}: {error}")),
-    });
-    if tries.iter().any(Option::is_none) {
-        return Ok(());
+    let subvolumes = if kind == "btrfs" { &SUBVOLUMES[..] } else { &SUBVOLUMES[..1] };
+    for options in subvolumes {
+        match mount(device, ROOT, kind, 0, options) {
+            Ok(()) if inits.iter().any(|init| is_there(init)) => return Ok(()),
+            Ok(()) => unmount(ROOT).map_err(at("unmount", ROOT))?,
+            // A subvolume may be missing.
+            Err(_) if !options.is_empty() => {}
+            Err(error) => return Err(format!("cannot mount {device} as {kind}: {error}")),
+        }
     }
-    Err(format!("cannot mount {device} ({})", tries.into_iter().flatten().collect::<Vec<_>>().join(", ")))
+    Err(format!("{device} ({kind}) has no init: none of {}", inits.join(", ")))
+}
+
+/// Whether the mounted root has this program. Where a link leads cannot be told before the root is entered, and so a link is enough.
+fn is_there(program: &str) -> bool {
+    fs::symlink_metadata(format!("{ROOT}{program}")).is_ok()
 }
 
 /// Makes the root `/`, with `/dev`, `/proc` and `/sys` in it. What the initramfs held is freed.

@@ -2,24 +2,13 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 
-use driver_core::spec::Problem;
+use driver_core::spec::{Accel as Asked, Problem};
 
 use crate::arch::Arch;
 
 const KVM: &str = "/dev/kvm";
-
-/// What a test asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Asked {
-    /// KVM where it is real, else emulation.
-    #[default]
-    Auto,
-    /// KVM or an error.
-    Kvm,
-    /// Emulation.
-    Tcg,
-}
 
 /// What a VM gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +31,22 @@ pub struct Host {
 impl Host {
     /// Asks this host.
     pub fn ask() -> Self {
-        let device = OpenOptions::new().read(true).write(true).open(KVM).map(drop);
+        let open = || OpenOptions::new().read(true).write(true).open(KVM).map(drop);
+        let device = group().and_then(|_| open());
         Self { device, cpuinfo: fs::read_to_string("/proc/cpuinfo").unwrap_or_default() }
+    }
+}
+
+/// The group as which QEMU, whose user owns nothing, may open /dev/kvm; none if everybody may.
+pub(crate) fn group() -> io::Result<Option<u32>> {
+    let device = fs::metadata(KVM)?;
+    match (device.mode() & 0o006 == 0o006, device.mode() & 0o060 == 0o060) {
+        (true, _) => Ok(None),
+        (false, true) => Ok(Some(device.gid())),
+        (false, false) => Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("its mode {:o} lets only its owner, and QEMU runs as another user", device.mode() & 0o777),
+        )),
     }
 }
 
@@ -77,9 +80,7 @@ fn lacking(arch: &Arch, host: &Host) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const X86: Arch = Arch { name: "x86_64", qemu: "q", machine: "q35", serial: "ttyS0", kvm_flags: &["vmx", "svm"] };
-    const ARM: Arch = Arch { name: "aarch64", qemu: "q", machine: "virt", serial: "ttyAMA0", kvm_flags: &[] };
+    use crate::arch::{AARCH64, X86_64};
 
     fn host(device: bool, cpuinfo: &str) -> Host {
         let device = if device { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) };
@@ -104,15 +105,15 @@ mod tests {
             (Asked::Kvm, &none, None),
             (Asked::Tcg, &real, Some(Accel::Tcg)),
         ] {
-            assert_eq!(chosen(asked, &X86, host), expected, "{asked:?} {host:?}");
+            assert_eq!(chosen(asked, &X86_64, host), expected, "{asked:?} {host:?}");
         }
-        assert_eq!(chosen(Asked::Auto, &ARM, &host(true, "")), Some(Accel::Kvm));
+        assert_eq!(chosen(Asked::Auto, &AARCH64, &host(true, "")), Some(Accel::Kvm));
     }
 
     #[test]
     fn the_reason_is_told() {
-        let (_, why) = choose(Asked::Auto, &X86, &host(true, "")).unwrap();
+        let (_, why) = choose(Asked::Auto, &X86_64, &host(true, "")).unwrap();
         assert_eq!(why, "emulation, because /dev/kvm is there, but the processor has none of the flags vmx, svm");
-        assert!(choose(Asked::Kvm, &X86, &host(false, "")).unwrap_err().to_string().contains("cannot be opened"));
+        assert!(choose(Asked::Kvm, &X86_64, &host(false, "")).unwrap_err().to_string().contains("cannot be opened"));
     }
 }

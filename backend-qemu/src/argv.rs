@@ -3,6 +3,7 @@
 //! Everything that a guest or the driver talks through is an open descriptor or a socket in the run's own directory; nothing listens on the
 //! network.
 
+use std::fmt::Write;
 use std::os::fd::RawFd;
 use std::path::Path;
 
@@ -28,6 +29,8 @@ pub struct Machine<'a> {
     pub initrd: &'a Path,
     /// The kernel's command line, beyond its console.
     pub cmdline: &'a str,
+    /// Whether the guest may reboot; otherwise QEMU ends when it does.
+    pub allow_reboot: bool,
     /// Sockets of virtiofsd, each with the tag of its share.
     pub shares: &'a [(&'a str, &'a Path)],
     /// Disks in order.
@@ -47,8 +50,19 @@ pub struct Disk<'a> {
     pub path: &'a Path,
     /// `raw` or `qcow2`.
     pub format: &'a str,
+    /// What the file is a layer above.
+    pub base: Option<Base<'a>>,
     /// How a guest can tell it from others: `/dev/disk/by-id/virtio-SERIAL`.
     pub serial: &'a str,
+}
+
+/// An image that is only read.
+#[derive(Clone, Copy, Debug)]
+pub struct Base<'a> {
+    /// Its file, open for reading only: QEMU could not open it by itself.
+    pub descriptor: RawFd,
+    /// `raw` or `qcow2`.
+    pub format: &'a str,
 }
 
 /// A network interface: a tap of the driver's.
@@ -69,13 +83,29 @@ pub struct Channels {
     pub serial: RawFd,
     /// Of the command channel, /dev/hvc0 in the guest.
     pub shell: RawFd,
+    /// Of a second QMP.
+    pub launch: RawFd,
+    /// Of the port [`JOURNAL`] in the guest, if it has one.
+    pub journal: Option<RawFd>,
 }
+
+/// The name of the port that takes the guest's journal: `/dev/virtio-ports/NAME`.
+pub const JOURNAL: &str = "io.tandem.journal";
 
 impl Machine<'_> {
     /// The arguments, without the program's name.
     pub fn argv(&self) -> Vec<String> {
-        [self.base(), self.boot(), self.channels(), self.shares(), self.disks(), self.interfaces(), self.extra.to_vec()]
-            .concat()
+        [
+            self.base(),
+            self.boot(),
+            self.channels(),
+            self.shares(),
+            self.disks(),
+            self.interfaces(),
+            self.screen(),
+            self.extra.to_vec(),
+        ]
+        .concat()
     }
 
     fn base(&self) -> Vec<String> {
@@ -108,6 +138,11 @@ impl Machine<'_> {
             &format!("memory-backend-memfd,id=memory,size={}M,share=on", self.memory),
             "-device",
             "virtio-rng-pci",
+            // The guest tells by it that its kernel panicked, and still says all that it has to say.
+            "-device",
+            "pvpanic-pci",
+            "-action",
+            if self.allow_reboot { "reboot=reset,panic=none" } else { "reboot=shutdown,panic=none" },
         ])
     }
 
@@ -117,12 +152,16 @@ impl Machine<'_> {
     }
 
     fn channels(&self) -> Vec<String> {
-        let Channels { qmp, serial, shell } = self.channels;
-        words(&[
+        let Channels { qmp, serial, shell, launch, journal } = self.channels;
+        let mut channels = words(&[
             "-chardev",
             &format!("socket,id=qmp,fd={qmp}"),
             "-mon",
             "chardev=qmp,mode=control",
+            "-chardev",
+            &format!("socket,id=launch,fd={launch}"),
+            "-mon",
+            "chardev=launch,mode=control",
             "-chardev",
             &format!("socket,id=serial,fd={serial}"),
             "-serial",
@@ -133,7 +172,22 @@ impl Machine<'_> {
             &format!("socket,id=shell,fd={shell}"),
             "-device",
             "virtconsole,chardev=shell",
-        ])
+        ]);
+        if let Some(journal) = journal {
+            channels.extend(words(&[
+                "-chardev",
+                &format!("socket,id=journal,fd={journal}"),
+                "-device",
+                &format!("virtserialport,chardev=journal,name={JOURNAL}"),
+            ]));
+        }
+        channels
+    }
+
+    fn screen(&self) -> Vec<String> {
+        // The tablet is a pointer that knows where on the screen it is.
+        let devices = [self.arch.screen, "virtio-tablet-pci"].into_iter().chain(self.arch.keyboard);
+        devices.flat_map(|device| words(&["-device", device])).collect()
     }
 
     fn shares(&self) -> Vec<String> {
@@ -150,12 +204,24 @@ impl Machine<'_> {
 
     fn disks(&self) -> Vec<String> {
         let disk = |(number, disk): (usize, &Disk<'_>)| {
-            words(&[
-                "-drive",
-                &format!("if=none,id=disk{number},file={},format={}", escape(&path(disk.path)), disk.format),
-                "-device",
-                &format!("virtio-blk-pci,drive=disk{number},serial={}", escape(disk.serial)),
-            ])
+            let mut block = format!(
+                "driver={},node-name=disk{number},discard=unmap,file.driver=file,file.filename={}",
+                disk.format,
+                escape(&path(disk.path))
+            );
+            let mut arguments = Vec::new();
+            if let Some(Base { descriptor, format }) = disk.base {
+                // A descriptor is named to block drivers as member of a set.
+                arguments = words(&["-add-fd", &format!("fd={descriptor},set={descriptor}")]);
+                let _ = write!(
+                    block,
+                    ",backing.driver={format},backing.read-only=on,\
+                     backing.file.driver=file,backing.file.filename=/dev/fdset/{descriptor}"
+                );
+            }
+            let device = format!("virtio-blk-pci,drive=disk{number},serial={}", escape(disk.serial));
+            arguments.extend(words(&["-blockdev", &block, "-device", &device]));
+            arguments
         };
         self.disks.iter().enumerate().flat_map(disk).collect()
     }
@@ -190,23 +256,23 @@ fn escape(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const ARCH: Arch = Arch { name: "x86_64", qemu: "q", machine: "q35", serial: "ttyS0", kvm_flags: &[] };
+    use crate::arch::{AARCH64, X86_64};
 
     fn machine<'a>() -> Machine<'a> {
         Machine {
             name: "web",
-            arch: &ARCH,
+            arch: &X86_64,
             accel: Accel::Tcg,
             cpus: 2,
             memory: 512,
             kernel: Path::new("/boot/vmlinuz"),
             initrd: Path::new("/state/initrd"),
             cmdline: "quiet",
+            allow_reboot: false,
             shares: &[],
             disks: &[],
             interfaces: &[],
-            channels: Channels { qmp: 3, serial: 4, shell: 5 },
+            channels: Channels { qmp: 3, serial: 4, shell: 5, launch: 6, journal: None },
             extra: &[],
         }
     }
@@ -248,10 +314,52 @@ mod tests {
 
     #[test]
     fn commas_in_paths_do_not_end_an_option() {
-        let disks = [Disk { path: Path::new("/a,b.qcow2"), format: "qcow2", serial: "root" }];
+        let disks = [Disk { path: Path::new("/a,b.img"), format: "raw", base: None, serial: "root" }];
         let argv = Machine { disks: &disks, shares: &[("root", Path::new("/s,t"))], ..machine() }.argv();
-        assert_eq!(values(&argv, "-drive"), ["if=none,id=disk0,file=/a,,b.qcow2,format=qcow2"]);
+        assert_eq!(
+            values(&argv, "-blockdev"),
+            ["driver=raw,node-name=disk0,discard=unmap,file.driver=file,file.filename=/a,,b.img"]
+        );
         assert!(argv.contains(&"socket,id=share0,path=/s,,t".to_owned()));
+    }
+
+    #[test]
+    fn a_base_is_a_descriptor_that_is_only_read() {
+        let base = Some(Base { descriptor: 9, format: "raw" });
+        let disks = [Disk { path: Path::new("root.qcow2"), format: "qcow2", base, serial: "root" }];
+        let argv = Machine { disks: &disks, ..machine() }.argv();
+        assert_eq!(values(&argv, "-add-fd"), ["fd=9,set=9"]);
+        let block = values(&argv, "-blockdev")[0];
+        assert!(block.ends_with(
+            "filename=root.qcow2,backing.driver=raw,backing.read-only=on,backing.file.driver=file,backing.file.filename=/dev/fdset/9"
+        ), "{block}");
+        assert!(argv.contains(&"virtio-blk-pci,drive=disk0,serial=root".to_owned()));
+    }
+
+    #[test]
+    fn a_reboot_ends_qemu_unless_it_is_allowed() {
+        assert_eq!(values(&machine().argv(), "-action"), ["reboot=shutdown,panic=none"]);
+        let argv = Machine { allow_reboot: true, ..machine() }.argv();
+        assert_eq!(values(&argv, "-action"), ["reboot=reset,panic=none"]);
+    }
+
+    #[test]
+    fn there_is_a_screen_and_what_goes_with_it() {
+        let devices = |arch: &'static Arch| values(&Machine { arch, ..machine() }.argv(), "-device").join(" ");
+        let (x86, arm) = (devices(&X86_64), devices(&AARCH64));
+        assert!(x86.ends_with("VGA virtio-tablet-pci"), "{x86}");
+        assert!(arm.ends_with("virtio-gpu-pci virtio-tablet-pci virtio-keyboard-pci"), "{arm}");
+    }
+
+    #[test]
+    fn the_journal_has_a_port_where_somebody_reads_it() {
+        let port = "virtserialport,chardev=journal,name=io.tandem.journal";
+        let argv = |journal| {
+            let channels = Channels { journal, ..machine().channels };
+            Machine { channels, ..machine() }.argv()
+        };
+        assert!(values(&argv(Some(7)), "-device").contains(&port));
+        assert!(!values(&argv(None), "-device").contains(&port));
     }
 
     #[test]

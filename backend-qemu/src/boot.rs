@@ -1,44 +1,32 @@
 //! One boot of a VM: from its files to a QEMU that runs.
 
+use std::fmt::Write;
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use driver_core::backend::{Descriptors, StartRequest};
-use driver_core::guest_files::machine_id;
-use driver_core::mount::Detached;
 use driver_core::run::within;
-use driver_core::spec::Root;
 use netbridge::{InterfaceName, Port};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Child;
+use tokio::time::timeout;
 
-use crate::accel::Accel;
-use crate::arch::Arch;
-use crate::argv::{Channels, Disk, Interface, Machine};
-use crate::guest_files;
-use crate::initramfs::{self, Contents, Source, Upper};
-use crate::kernel::Kernel;
-use crate::process;
+use crate::accel::{self, Accel};
+use crate::argv::{Base, Channels, Disk, Interface, Machine};
+use crate::disks::{self, Files};
+use crate::process::{self, User};
+pub(crate) use crate::tools::Tools;
+use crate::tools::{self, ROOT_TAG};
 
-/// Memory of a VM in MiB.
-const MEMORY: u64 = 1024;
+/// The socket of the virtiofsd that shows the root, and what that has to say.
+const SOCKET: &str = "root.socket";
+const LOG: &str = "root.log";
 
-/// Largest size of what a guest writes. The file takes only what is written.
-const UPPER_SIZE: &str = "8G";
-
-/// What a VM boots with, found out before.
-#[derive(Clone, Debug)]
-pub(crate) struct Tools {
-    pub(crate) arch: &'static Arch,
-    pub(crate) qemu: PathBuf,
-    pub(crate) virtiofsd: PathBuf,
-    pub(crate) accel: Accel,
-    pub(crate) kernel: Kernel,
-}
+/// What the kernel is told of every VM. With `panic=-1` it reboots at once when it panics.
+const CMDLINE: &str = "panic=-1 net.ifnames=0 systemd.show_status=1";
 
 /// A QEMU that runs. Dropping it ends the VM.
 #[derive(Debug)]
@@ -57,46 +45,36 @@ pub(crate) struct Boot {
     pub(crate) ports: Vec<Port>,
 }
 
-/// Boots a VM as far as QEMU's start.
+/// Boots a VM until QEMU runs.
 pub(crate) async fn start(tools: &Tools, request: &StartRequest, descriptors: &Descriptors) -> io::Result<Boot> {
     let (ports, taps) = plug(request, descriptors).await?;
     let (qmp, its_qmp) = process::channel()?;
     let (serial, its_serial) = process::channel()?;
     let (shell, its_shell) = process::channel()?;
-    let (tools, request) = (tools.clone(), request.clone());
-    let job = move || {
-        let files = prepare(&tools, &request)?;
-        let socket = request.state.join("root.socket");
-        let virtiofsd = process::share(&tools.virtiofsd, &files.share, &socket)?;
+    let (launch, its_launch) = process::channel()?;
+    // What an initrd of the test's boots has no unit of ours that would write to it.
+    let journal = request.machine.initrd.is_none().then(process::channel).transpose()?;
+    let (journal, its_journal) = journal.unzip();
+    let job = {
+        let (tools, request) = (tools.clone(), request.clone());
         let channels =
-            Channels { qmp: its_qmp.as_raw_fd(), serial: its_serial.as_raw_fd(), shell: its_shell.as_raw_fd() };
-        let interfaces: Vec<Interface> = taps
-            .iter()
-            .zip(&request.attachments)
-            .map(|(tap, attachment)| Interface { tap: tap.as_raw_fd(), mac: attachment.mac })
-            .collect();
-        let argv = Machine {
-            name: &request.machine.name,
-            arch: tools.arch,
-            accel: tools.accel,
-            cpus: 1,
-            memory: MEMORY,
-            kernel: &tools.kernel.image,
-            initrd: &files.initrd,
-            cmdline: "panic=-1 net.ifnames=0 systemd.show_status=1",
-            shares: &[("root", &socket)],
-            disks: &[Disk { path: &files.upper, format: "raw", serial: "upper" }],
-            interfaces: &interfaces,
-            channels,
-            extra: &[],
-        }
-        .argv();
-        let mut inherited: Vec<OwnedFd> = vec![its_qmp, its_serial, its_shell];
-        inherited.extend(taps);
-        Ok((process::qemu(&tools.qemu, &argv, &inherited)?, virtiofsd))
+            Ends { qmp: its_qmp, serial: its_serial, shell: its_shell, launch: its_launch, journal: its_journal };
+        move || spawn(&tools, &request, channels, taps)
     };
-    let (qemu, virtiofsd) = within(&descriptors.init, job).await?;
-    Ok(Boot { qemu, helpers: vec![virtiofsd], qmp, serial, shell, journal: None, ports })
+    let begin = {
+        let request = request.clone();
+        move || disks::begin(&request)
+    };
+    within(&descriptors.init, begin).await?;
+    let (mut qemu, helpers) = within(&descriptors.init, job).await?;
+    let running = timeout(request.boot_timeout, running(&mut qemu, launch)).await;
+    match running.unwrap_or_else(|_| Err(io::Error::other("QEMU did not run within `boot-timeout`"))) {
+        Ok(()) => Ok(Boot { qemu, helpers, qmp, serial, shell, journal, ports }),
+        Err(error) => {
+            let _ = qemu.kill().await;
+            Err(explained(&error, request, descriptors).await)
+        }
+    }
 }
 
 /// Plugs the VM's taps in.
@@ -113,51 +91,105 @@ async fn plug(request: &StartRequest, descriptors: &Descriptors) -> io::Result<(
     Ok((ports, taps))
 }
 
-struct Files {
-    share: PathBuf,
-    initrd: PathBuf,
-    upper: PathBuf,
+/// QEMU's ends of its channels.
+struct Ends {
+    qmp: OwnedFd,
+    serial: OwnedFd,
+    shell: OwnedFd,
+    launch: OwnedFd,
+    journal: Option<OwnedFd>,
 }
 
-/// Makes the VM's files, or takes those of an earlier boot. Runs inside the run's namespaces.
-fn prepare(tools: &Tools, request: &StartRequest) -> io::Result<Files> {
-    let state = &request.state;
-    let files = Files { share: state.join("share"), initrd: state.join("initrd"), upper: state.join("upper.img") };
-    if files.initrd.exists() {
-        return Ok(files);
+/// Starts QEMU, and before it what it needs. Runs inside the run's namespaces.
+fn spawn(tools: &Tools, request: &StartRequest, ends: Ends, taps: Vec<OwnedFd>) -> io::Result<(Child, Vec<Child>)> {
+    let Files { kernel, initrd, share, disks, open } = disks::prepare(tools, request)?;
+    let mut helpers = Vec::new();
+    if let Some(share) = &share {
+        let program = tools.virtiofsd.as_deref().ok_or_else(|| io::Error::other("there is no virtiofsd"))?;
+        let (socket, log) = (request.state.join(SOCKET), request.state.join(LOG));
+        helpers.push(process::share(program, share, &socket, request.first_id, &log)?);
     }
-    let source = match &request.machine.root {
-        Root::Host => Path::new("/"),
-        Root::Directory(path) => path,
-        Root::Tar(_) | Root::Image(_) => return Err(io::Error::other("a VM's root cannot be such a file yet")),
-    };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(state)?;
-    fs::create_dir_all(&files.share)?;
-    let copy = Detached::copy(source)?;
-    copy.restrict(libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NODEV)?;
-    copy.attach(&files.share)?;
-    fs::File::create(&files.upper)?;
-    let made = Command::new("mke2fs").args(["-q", "-F", "-t", "ext4"]).arg(&files.upper).arg(UPPER_SIZE).output()?;
-    if !made.status.success() {
-        return Err(io::Error::other(format!("mke2fs: {}", String::from_utf8_lossy(&made.stderr).trim())));
+    let machine = &request.machine;
+    let interfaces: Vec<Interface> = taps
+        .iter()
+        .zip(&request.attachments)
+        .map(|(tap, attachment)| Interface { tap: tap.as_raw_fd(), mac: attachment.mac })
+        .collect();
+    let base = |(index, format): (usize, &'static str)| Base { descriptor: open[index].as_raw_fd(), format };
+    let disks: Vec<Disk<'_>> = disks
+        .iter()
+        .map(|disk| Disk { path: &disk.path, format: disk.format, base: disk.base.map(base), serial: &disk.serial })
+        .collect();
+    let root = [(ROOT_TAG, Path::new(SOCKET))];
+    let cmdline = [CMDLINE, machine.cmdline.as_deref().unwrap_or_default()].join(" ");
+    let argv = Machine {
+        name: &machine.name,
+        arch: tools.arch,
+        accel: tools.accel,
+        cpus: machine.cpus.unwrap_or(tools::CPUS),
+        memory: machine.memory.unwrap_or(tools::MEMORY),
+        kernel: &kernel,
+        initrd: &initrd,
+        cmdline: &cmdline,
+        allow_reboot: request.allow_reboot,
+        shares: if share.is_some() { &root } else { &[] },
+        disks: &disks,
+        interfaces: &interfaces,
+        channels: Channels {
+            qmp: ends.qmp.as_raw_fd(),
+            serial: ends.serial.as_raw_fd(),
+            shell: ends.shell.as_raw_fd(),
+            launch: ends.launch.as_raw_fd(),
+            journal: ends.journal.as_ref().map(AsRawFd::as_raw_fd),
+        },
+        extra: &machine.qemu_args,
     }
-    let names = |directory: &str| match fs::read_dir(files.share.join(directory.trim_start_matches('/'))) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
-        Ok(entries) => entries.map(|entry| Ok(entry?.file_name())).collect(),
+    .argv();
+    let mut inherited = vec![ends.qmp, ends.serial, ends.shell, ends.launch];
+    inherited.extend(ends.journal);
+    inherited.extend(taps);
+    inherited.extend(open.into_iter().map(OwnedFd::from));
+    let group = if tools.accel == Accel::Kvm { accel::group()? } else { None };
+    let user = request.first_id.map(|id| User { id, group });
+    Ok((process::qemu(&tools.qemu, &argv, &request.state, &inherited, user)?, helpers))
+}
+
+/// Waits until QEMU has made all its devices: until then it answers no command.
+async fn running(qemu: &mut Child, launch: UnixStream) -> io::Result<()> {
+    let mut launch = BufReader::new(tokio::net::UnixStream::from_std(launch)?);
+    let mut line = String::new();
+    let answered = async {
+        launch.write_all(b"{\"execute\":\"qmp_capabilities\"}\n").await?;
+        while launch.read_line(&mut line).await? > 0 && !line.contains("\"return\"") {
+            line.clear();
+        }
+        io::Result::Ok(line.contains("\"return\""))
     };
-    let changes = guest_files::changes(request, &machine_id()?, tools.arch.serial, names)?;
-    let contents = Contents {
-        root: Source::Share { tag: "root", upper: Upper::Disk("/dev/vda") },
-        attachments: &request.attachments,
-        shares: &[],
-        scratch: &[],
-        changes: &changes,
-        init: "/sbin/init",
-    };
-    let archive = initramfs::build(&tools.kernel, &contents).map_err(io::Error::other)?;
-    let unfinished = state.join("initrd.new");
-    fs::write(&unfinished, archive)?;
-    fs::rename(unfinished, &files.initrd)?;
-    Ok(files)
+    // It ends when it cannot go on, which shows as an error here at the earliest.
+    if answered.await.unwrap_or(false) {
+        return Ok(());
+    }
+    let status = qemu.wait().await?;
+    let mut said = String::new();
+    if let Some(mut stderr) = qemu.stderr.take() {
+        let _ = stderr.read_to_string(&mut said).await;
+    }
+    let lines: Vec<&str> = said.lines().collect();
+    let last = lines[lines.len().saturating_sub(5)..].join(" | ");
+    Err(io::Error::other(format!("QEMU ended with {status} before the machine ran: {last}")))
+}
+
+/// What else is to be known about a QEMU that did not start.
+async fn explained(error: &io::Error, request: &StartRequest, descriptors: &Descriptors) -> io::Error {
+    let mut text = error.to_string();
+    let log = request.state.join(LOG);
+    let log = within(&descriptors.init, move || fs::read_to_string(log)).await.unwrap_or_default();
+    if let Some(last) = log.lines().last() {
+        let _ = write!(text, "; virtiofsd said: {last}");
+    }
+    if !request.machine.qemu_args.is_empty() {
+        let arguments = request.machine.qemu_args.join(" ");
+        let _ = write!(text, "; among its arguments are those of the key `qemu-args`: {arguments}");
+    }
+    io::Error::other(text)
 }

@@ -10,11 +10,17 @@ use driver_core::guest_files::{self, Change, TARGET, UNITS};
 use driver_core::network::Attachment;
 use driver_core::spec::Root;
 
+use crate::argv;
+
 /// The service that gives the driver a shell. Upstream's name: tests know it.
 const SERVICE: &str = "backdoor.service";
 
 /// The program of that service.
 const SHELL: &str = "/etc/tandem/shell";
+
+/// The service that gives the driver the journal, and its program.
+const JOURNAL_SERVICE: &str = "tandem-journal.service";
+const JOURNAL: &str = "/etc/tandem/journal";
 
 /// All changes of a VM's first boot; see [`guest_files::changes`]. `serial` is the device of its serial console, such as `ttyS0`.
 pub fn changes(
@@ -29,6 +35,12 @@ pub fn changes(
         Change::write(format!("{UNITS}/{SERVICE}"), service()),
         // For the default target of any root, which is not known here.
         Change::Link { path: format!("{UNITS}/basic.target.wants/{SERVICE}"), target: format!("../{SERVICE}") },
+        Change::Write { path: JOURNAL.into(), mode: 0o755, content: journal() },
+        Change::write(format!("{UNITS}/{JOURNAL_SERVICE}"), journal_service()),
+        Change::Link {
+            path: format!("{UNITS}/basic.target.wants/{JOURNAL_SERVICE}"),
+            target: format!("../{JOURNAL_SERVICE}"),
+        },
         // They would read what the driver says and write between the lines that it reads.
         Change::mask("serial-getty@hvc0.service"),
         Change::mask(&format!("serial-getty@{serial}.service")),
@@ -94,6 +106,30 @@ fn shell(env: &BTreeMap<String, String>) -> String {
     text
 }
 
+/// The unit that follows the journal. It is in nobody's way: `Type=idle` waits for the units that are starting (systemd.service(5)).
+fn journal_service() -> String {
+    format!(
+        "[Unit]\nDescription=Journal for the test driver\nAfter={SERVICE} systemd-journald.service\n\
+         ConditionPathExistsGlob=/sys/class/virtio-ports/*\n\n\
+         [Service]\nType=idle\nNice=10\nExecStart=/bin/sh {JOURNAL}\nRestart=on-failure\nRestartSec=1\nTimeoutStopSec=1\n\
+         # What it says of itself would be more to say.\nStandardOutput=null\nStandardError=null\n"
+    )
+}
+
+/// The program that writes this boot's journal to its port, which it finds by its name: links to ports are udev's, which not every root has.
+fn journal() -> String {
+    format!(
+        "# Follows the journal for the test driver.\n\
+         for port in /sys/class/virtio-ports/*; do\n\
+         \x20 read -r name <\"$port/name\" || continue\n\
+         \x20 [ \"$name\" = {port} ] || continue\n\
+         \x20 exec journalctl --quiet --boot --follow --lines=all --all --output=json \\\n\
+         \x20   --output-fields=MESSAGE,_SYSTEMD_UNIT,UNIT,PRIORITY >\"/dev/${{port##*/}}\"\n\
+         done\n",
+        port = argv::JOURNAL
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,8 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn the_shells_program_can_be_parsed() {
-        let mut sh = std::process::Command::new("sh");
-        assert!(sh.args(["-n", "-c", &shell(&BTreeMap::new())]).status().unwrap().success());
+    fn the_programs_can_be_parsed() {
+        for program in [shell(&BTreeMap::new()), journal()] {
+            let mut sh = std::process::Command::new("sh");
+            assert!(sh.args(["-n", "-c", &program]).status().unwrap().success(), "{program}");
+        }
     }
 }

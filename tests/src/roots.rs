@@ -81,7 +81,7 @@ pub fn with_init(directory: &Path, script: &str) -> io::Result<()> {
     fs::set_permissions(&init, fs::Permissions::from_mode(0o755))
 }
 
-fn cache() -> io::Result<PathBuf> {
+pub(crate) fn cache() -> io::Result<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
     let cache = cache.unwrap_or_else(std::env::temp_dir).join("tandem-tests");
@@ -89,7 +89,7 @@ fn cache() -> io::Result<PathBuf> {
     Ok(cache)
 }
 
-fn run(command: &mut Command) -> io::Result<()> {
+pub(crate) fn run(command: &mut Command) -> io::Result<()> {
     let output = command.output()?;
     if output.status.success() {
         return Ok(());

@@ -6,6 +6,7 @@
 mod plan;
 
 use std::io::{self, Cursor};
+use std::path::PathBuf;
 
 use cpio::NewcBuilder;
 use cpio::newc::ModeFileType;
@@ -13,12 +14,16 @@ use driver_core::guest_files::Change;
 use driver_core::network::Attachment;
 
 use crate::kernel::{self, Kernel, KernelError, Modules};
+use crate::volume::Volume;
 pub use plan::HasNul;
 
 static INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
 
 /// Modules that every guest needs: the bus, the command channel, the network, and randomness, without which a boot can hang.
 const ALWAYS: [&str; 4] = ["virtio_pci", "virtio_console", "virtio_net", "virtio_rng"];
+
+/// Modules that a guest can do without: pointer and keyboard as programs see them, and word of a panic.
+const IF_THERE: [&str; 3] = ["virtio_input", "evdev", "pvpanic_pci"];
 
 /// What a guest finds at its start.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +39,8 @@ pub struct Contents<'a> {
     /// What is changed in its root's files before its init starts; not if the last one, which must be a file, has been made already: then an
     /// earlier boot has made all.
     pub changes: &'a [Change],
-    /// Its init, such as `/sbin/init`.
-    pub init: &'a str,
+    /// Where its init can be. The first that is there is taken.
+    pub inits: &'a [&'a str],
 }
 
 /// Where a guest's root comes from.
@@ -48,8 +53,13 @@ pub enum Source<'a> {
         /// Where the guest's changes go.
         upper: Upper<'a>,
     },
-    /// A disk with a file system, written to as it is.
-    Disk(&'a str),
+    /// A disk, written to as it is.
+    Disk {
+        /// Its device, such as `/dev/vda`.
+        device: &'a str,
+        /// Which of its file systems may be the root. The first that has an init is taken.
+        volumes: &'a [Volume],
+    },
 }
 
 /// Where a guest's changes to a read-only root go.
@@ -84,12 +94,12 @@ pub enum InitramfsError {
 
 /// Checks that a kernel has the modules for such a root.
 pub fn check(kernel: &Kernel, root: &Source<'_>) -> Result<(), KernelError> {
-    Modules::of(kernel)?.files(&needs(root)).map(drop)
+    files(kernel, root).map(drop)
 }
 
 /// Makes the archive for QEMU's `-initrd`. Blocks while it reads and unpacks modules.
 pub fn build(kernel: &Kernel, contents: &Contents<'_>) -> Result<Vec<u8>, InitramfsError> {
-    let files = Modules::of(kernel)?.files(&needs(&contents.root))?;
+    let files = files(kernel, &contents.root)?;
     let mut modules = Vec::with_capacity(files.len());
     for (number, file) in files.iter().enumerate() {
         modules.push((format!("/modules/{number}-{}.ko", kernel::module_name(file)), kernel::content(file)?));
@@ -99,13 +109,20 @@ pub fn build(kernel: &Kernel, contents: &Contents<'_>) -> Result<Vec<u8>, Initra
     Ok(archive(&modules, &plan).expect("writing to memory does not fail"))
 }
 
-fn needs(root: &Source<'_>) -> Vec<&'static str> {
-    let more: &[&str] = match root {
-        Source::Share { upper: Upper::Memory, .. } => &["virtiofs", "overlay"],
-        Source::Share { upper: Upper::Disk(_), .. } => &["virtiofs", "overlay", "virtio_blk", "ext4"],
-        Source::Disk(_) => &["virtio_blk", "ext4"],
-    };
-    [&ALWAYS, more].concat()
+/// The files of the modules that are loaded, in order.
+fn files(kernel: &Kernel, root: &Source<'_>) -> Result<Vec<PathBuf>, KernelError> {
+    let modules = Modules::of(kernel)?;
+    let mut wanted = ALWAYS.to_vec();
+    match root {
+        Source::Share { upper: Upper::Memory, .. } => wanted.extend(["virtiofs", "overlay"]),
+        Source::Share { upper: Upper::Disk(_), .. } => wanted.extend(["virtiofs", "overlay", "virtio_blk", "ext4"]),
+        Source::Disk { volumes, .. } => {
+            wanted.push("virtio_blk");
+            wanted.extend(volumes.iter().map(|volume| volume.kind.name()));
+        }
+    }
+    wanted.extend(IF_THERE.into_iter().filter(|module| modules.has(module)));
+    modules.files(&wanted)
 }
 
 fn archive(modules: &[(String, Vec<u8>)], plan: &[u8]) -> io::Result<Vec<u8>> {
@@ -145,6 +162,7 @@ mod tests {
     use cpio::NewcReader;
 
     use super::*;
+    use crate::volume::FileSystem;
 
     /// The entries of an archive: mode and content by name.
     fn read(archive: &[u8]) -> BTreeMap<String, (u32, Vec<u8>)> {
@@ -171,7 +189,7 @@ mod tests {
         for name in names {
             fs::write(directory.join(format!("kernel/{name}.ko")), name).unwrap();
         }
-        Kernel { image: directory.join("vmlinuz"), release: "6.1".into(), modules: directory.to_owned() }
+        Kernel { image: directory.join("vmlinuz"), release: "6.1".into(), modules: Some(directory.to_owned()) }
     }
 
     const ROOT: Source<'_> = Source::Share { tag: "root", upper: Upper::Memory };
@@ -184,7 +202,7 @@ mod tests {
             &["virtio_pci", "virtio_console", "virtio_net", "virtio-rng", "virtiofs", "overlay"],
         );
         let contents =
-            Contents { root: ROOT, attachments: &[], shares: &[], scratch: &[], changes: &[], init: "/sbin/init" };
+            Contents { root: ROOT, attachments: &[], shares: &[], scratch: &[], changes: &[], inits: &["/sbin/init"] };
         let entries = read(&build(&kernel, &contents).unwrap());
         assert_eq!(entries["init"], (0o100_755, INIT.to_vec()));
         assert_eq!(entries["dev/console"].0, 0o020_600);
@@ -201,7 +219,12 @@ mod tests {
         let kernel = kernel(directory.path(), &["virtio_pci", "virtio_console", "virtio_net", "virtio-rng", "overlay"]);
         let error = check(&kernel, &ROOT).unwrap_err();
         assert!(error.to_string().contains("no module `virtiofs`"), "{error}");
-        let error = check(&kernel, &Source::Disk("/dev/vda")).unwrap_err();
+        let btrfs = [Volume { partition: Some(1), kind: FileSystem::Btrfs }];
+        let error = check(&kernel, &Source::Disk { device: "/dev/vda", volumes: &btrfs }).unwrap_err();
         assert!(error.to_string().contains("no module `virtio_blk`"), "{error}");
+        let with_disks = self::kernel(directory.path(), &[&ALWAYS[..], &["virtio_blk"]].concat());
+        let error = check(&with_disks, &Source::Disk { device: "/dev/vda", volumes: &btrfs }).unwrap_err();
+        assert!(error.to_string().contains("no module `btrfs`"), "{error}");
+        check(&with_disks, &Source::Disk { device: "/dev/vda", volumes: &[] }).unwrap();
     }
 }

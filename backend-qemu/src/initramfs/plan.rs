@@ -18,6 +18,7 @@ impl Plan {
     /// The plan of a machine that loads these files of the initramfs as modules.
     pub(super) fn of(contents: &Contents<'_>, modules: &[String]) -> Result<Vec<u8>, HasNul> {
         let mut plan = Self::default();
+        let inits = contents.inits.join(" ");
         for module in modules {
             plan.step(&["module", module])?;
         }
@@ -37,9 +38,16 @@ impl Plan {
                 };
                 plan.step(&["overlay", tag, upper])?;
             }
-            Source::Disk(device) => {
-                plan.step(&["wait", device])?;
-                plan.step(&["disk", device])?;
+            Source::Disk { device, volumes } => {
+                let devices = volumes.iter().map(|volume| volume.device(device));
+                let kinds = volumes.iter().map(|volume| volume.kind.name());
+                let volumes: Vec<(String, &str)> = devices.zip(kinds).collect();
+                for (device, _) in &volumes {
+                    plan.step(&["wait", device])?;
+                }
+                for (device, kind) in &volumes {
+                    plan.step(&["disk", device, kind, &inits])?;
+                }
             }
         }
         plan.step(&["enter"])?;
@@ -55,7 +63,7 @@ impl Plan {
         for change in contents.changes {
             plan.change(change)?;
         }
-        plan.step(&["execute", contents.init])?;
+        plan.step(&["execute", &inits])?;
         Ok(plan.0)
     }
 
@@ -98,6 +106,7 @@ mod tests {
     use driver_core::spec::VlanId;
 
     use super::*;
+    use crate::volume::{FileSystem, Volume};
 
     use read::Step;
 
@@ -123,7 +132,7 @@ mod tests {
             shares: &shares,
             scratch: &["/tmp"],
             changes: &changes,
-            init: "/sbin/init",
+            inits: &["/sbin/init", "/init"],
         };
         let plan = Plan::of(&contents, &["/modules/0.ko".into()]).unwrap();
         let write = |content| read::Change::Write { path: "/etc/machine-id", mode: 0o644, content };
@@ -147,7 +156,27 @@ mod tests {
                 Step::File(read::Change::Link { path: "/etc/systemd/system/x.service", target: "/dev/null" }),
                 Step::File(read::Change::EmptyRootPassword),
                 Step::File(write("id\n")),
-                Step::Execute { init: "/sbin/init" },
+                Step::Execute { inits: vec!["/sbin/init", "/init"] },
+            ]
+        );
+    }
+
+    #[test]
+    fn a_disk_is_tried_volume_by_volume() {
+        let volume = |partition, kind| Volume { partition, kind };
+        let volumes = [volume(None, FileSystem::Xfs), volume(Some(2), FileSystem::Btrfs)];
+        let root = Source::Disk { device: "/dev/vda", volumes: &volumes };
+        let contents = Contents { root, attachments: &[], shares: &[], scratch: &[], changes: &[], inits: &["/init"] };
+        let plan = Plan::of(&contents, &[]).unwrap();
+        assert_eq!(
+            read::Plan::parse(&plan).unwrap().steps[1..],
+            [
+                Step::Wait { path: "/dev/vda" },
+                Step::Wait { path: "/dev/vda2" },
+                Step::Disk { device: "/dev/vda", kind: "xfs", inits: vec!["/init"] },
+                Step::Disk { device: "/dev/vda2", kind: "btrfs", inits: vec!["/init"] },
+                Step::Enter,
+                Step::Execute { inits: vec!["/init"] },
             ]
         );
     }

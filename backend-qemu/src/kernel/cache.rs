@@ -47,6 +47,29 @@ pub(super) fn fill(newest: fn(&Path) -> Option<Kernel>) -> Result<Kernel, Kernel
     newest(&cache).ok_or(KernelError::NotAKernel(target))
 }
 
+/// Why no package can be downloaded or unpacked here: a program that is missing.
+pub(super) fn lacking() -> Option<KernelError> {
+    const PROGRAMS: [(&str, &str); 4] = [
+        ("apt-cache", "use Debian or a relative of it"),
+        ("apt-get", "use Debian or a relative of it"),
+        ("dpkg-deb", "install Debian's package dpkg"),
+        ("depmod", "install Debian's package kmod"),
+    ];
+    if directory().is_none() {
+        return Some(KernelError::NoCache);
+    }
+    let path = search_path();
+    let there = |program: &str| env::split_paths(&path).any(|directory| directory.join(program).is_file());
+    let (program, cure) = PROGRAMS.into_iter().find(|(program, _)| !there(program))?;
+    let (what, said) = ("would bring a kernel".to_owned(), "it is not on the PATH".to_owned());
+    Some(KernelError::Program { program, what, said, cure })
+}
+
+/// The `PATH` with where administrators' programs are, which not every user has there.
+fn search_path() -> String {
+    format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default())
+}
+
 /// Waits until no other process fills the cache. Unlocked when it is dropped.
 fn lock(cache: &Path) -> io::Result<File> {
     let lock = File::create(cache.join("lock"))?;
@@ -96,8 +119,7 @@ fn unpack(archive: &Path, root: &Path) -> Result<(), KernelError> {
     let modules = root.join("lib/modules");
     for directory in super::entries(&modules).map_err(KernelError::unreadable(&modules))? {
         let mut depmod = Command::new("depmod");
-        // Where users may not run it, it is still to be found.
-        depmod.env("PATH", format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default()));
+        depmod.env("PATH", search_path());
         depmod.arg("-b").arg(root).arg(super::name(&directory));
         run(&mut depmod, "depmod", "could not list the modules", "install Debian's package kmod")?;
     }

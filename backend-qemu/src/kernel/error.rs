@@ -72,7 +72,7 @@ impl KernelError {
         }
     }
 
-    pub(super) fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Unreadable { path, source }
     }

@@ -24,8 +24,8 @@ pub struct Kernel {
     pub image: PathBuf,
     /// What `uname -r` says in the guest.
     pub release: String,
-    /// The directory with `modules.dep`: what the guest knows as `/lib/modules/RELEASE`.
-    pub modules: PathBuf,
+    /// The directory with `modules.dep`: what the guest knows as `/lib/modules/RELEASE`. Without one, all that a guest needs must be built in.
+    pub modules: Option<PathBuf>,
 }
 
 impl Kernel {
@@ -33,13 +33,16 @@ impl Kernel {
     pub fn at(image: &Path) -> Result<Self, KernelError> {
         let release = header::release(image)?;
         let places = places(image, &release);
-        match places.iter().find(|place| place.join("modules.dep").is_file()) {
-            Some(modules) => {
-                let modules = modules.canonicalize().map_err(KernelError::unreadable(modules))?;
-                Ok(Self { image: image.to_owned(), release, modules })
-            }
-            None => Err(KernelError::NoModules { image: image.to_owned(), release, looked: places }),
-        }
+        let modules = places.iter().find(|place| place.join("modules.dep").is_file());
+        let modules = modules.map(|modules| modules.canonicalize().map_err(KernelError::unreadable(modules)));
+        Ok(Self { image: image.to_owned(), release, modules: modules.transpose()? })
+    }
+
+    /// A warning for a kernel without modules: it boots only if nothing that the guest needs is one.
+    pub fn doubt(&self) -> Option<KernelError> {
+        let looked = places(&self.image, &self.release);
+        let doubt = || KernelError::NoModules { image: self.image.clone(), release: self.release.clone(), looked };
+        self.modules.is_none().then(doubt)
     }
 
     /// The host's newest kernel that has its modules with it.
@@ -58,6 +61,11 @@ impl Kernel {
         cache::fill(Self::newest_in)
     }
 
+    /// Why [`Kernel::download`] cannot succeed here, as far as it can be told without asking a mirror.
+    pub fn cannot_download() -> Option<KernelError> {
+        cache::lacking()
+    }
+
     /// The newest kernel of a cache, whose directories are each a package.
     fn newest_in(cache: &Path) -> Option<Self> {
         let packages = entries(cache).unwrap_or_default();
@@ -71,7 +79,7 @@ impl Kernel {
         // Where a distribution keeps the image among its modules, /boot may not be readable or not be there.
         let modules = entries(&root.join("lib/modules")).unwrap_or_default().into_iter();
         let kernels = images.chain(modules.map(|directory| directory.join("vmlinuz")));
-        let kernels = kernels.filter_map(|image| Self::at(&image).ok());
+        let kernels = kernels.filter_map(|image| Self::at(&image).ok().filter(|kernel| kernel.modules.is_some()));
         kernels.max_by(|one, other| version(&one.release).cmp(&version(&other.release)))
     }
 }
@@ -128,7 +136,8 @@ mod tests {
             let root = root(&[(image, modules)]);
             let kernel = Kernel::at(&root.path().join(image)).unwrap();
             assert_eq!(kernel.release, "6.1.0-9-amd64");
-            assert_eq!(kernel.modules.canonicalize().unwrap(), root.path().join(modules).canonicalize().unwrap());
+            assert_eq!(kernel.modules, Some(root.path().join(modules).canonicalize().unwrap()));
+            assert!(kernel.doubt().is_none());
         }
     }
 
@@ -137,7 +146,7 @@ mod tests {
         let root = root(&[]);
         let image = root.path().join("bzImage");
         fs::write(&image, header::tests::image("6.1.0 (x@y)")).unwrap();
-        let error = Kernel::at(&image).unwrap_err();
+        let error = Kernel::at(&image).unwrap().doubt().unwrap();
         assert!(error.to_string().contains("lib/modules/6.1.0"), "{error}");
         assert!(error.cure().contains("kernel"), "{}", error.cure());
     }

@@ -12,7 +12,8 @@ use super::{Kernel, KernelError};
 #[derive(Clone, Debug)]
 pub struct Modules {
     release: String,
-    directory: PathBuf,
+    /// None where all that anybody asks for is taken for built in.
+    directory: Option<PathBuf>,
     /// By name, what `modules.dep` says: the file, and the files that it needs, the innermost last.
     loadable: HashMap<String, (PathBuf, Vec<PathBuf>)>,
     built_in: HashSet<String>,
@@ -21,8 +22,9 @@ pub struct Modules {
 impl Modules {
     /// Reads the lists of a kernel's modules.
     pub fn of(kernel: &Kernel) -> Result<Self, KernelError> {
+        let Some(directory) = &kernel.modules else { return Ok(Self::parse(kernel, "", "")) };
         let read = |name: &str| {
-            let path = kernel.modules.join(name);
+            let path = directory.join(name);
             fs::read_to_string(&path).map_err(KernelError::unreadable(&path))
         };
         // Only a kernel without any built-in module lacks this list.
@@ -47,11 +49,12 @@ impl Modules {
     /// The files to load for these modules, each after what it needs. Built-in modules need none.
     pub fn files(&self, wanted: &[&str]) -> Result<Vec<PathBuf>, KernelError> {
         let mut files: Vec<PathBuf> = Vec::new();
+        let Some(directory) = &self.directory else { return Ok(files) };
         for module in wanted {
             let name = name(Path::new(module));
             match self.loadable.get(&name) {
                 Some((file, needs)) => {
-                    for file in needs.iter().rev().chain([file]).map(|file| self.directory.join(file)) {
+                    for file in needs.iter().rev().chain([file]).map(|file| directory.join(file)) {
                         if !files.contains(&file) {
                             files.push(file);
                         }
@@ -59,7 +62,7 @@ impl Modules {
                 }
                 None if self.built_in.contains(&name) => {}
                 None => {
-                    let (release, directory) = (self.release.clone(), self.directory.clone());
+                    let (release, directory) = (self.release.clone(), directory.clone());
                     return Err(KernelError::NoModule { release, module: (*module).to_owned(), directory });
                 }
             }
@@ -119,7 +122,7 @@ kernel/drivers/char/hw_random/virtio-rng.ko: kernel/drivers/virtio/virtio_ring.k
 ";
 
     fn modules() -> Modules {
-        let kernel = Kernel { image: "/k".into(), release: "6.1".into(), modules: "/m".into() };
+        let kernel = Kernel { image: "/k".into(), release: "6.1".into(), modules: Some("/m".into()) };
         Modules::parse(&kernel, DEPENDENCIES, "kernel/fs/ext4/ext4.ko\nkernel/drivers/tty/hvc/hvc-console.ko\n")
     }
 
@@ -140,6 +143,12 @@ kernel/drivers/char/hw_random/virtio-rng.ko: kernel/drivers/virtio/virtio_ring.k
         assert_eq!(error.to_string(), "the kernel 6.1 has no module `9p`, neither built in nor in /m");
         assert!(error.cure().contains("use a kernel that has `9p`"));
         assert!(modules().has("ext4") && modules().has("virtio-rng") && !modules().has("9p"));
+    }
+
+    #[test]
+    fn a_kernel_without_modules_is_taken_to_have_all() {
+        let kernel = Kernel { image: "/k".into(), release: "6.1".into(), modules: None };
+        assert_eq!(Modules::of(&kernel).unwrap().files(&["virtio_pci", "9p"]).unwrap(), [""; 0].map(PathBuf::from));
     }
 
     #[test]

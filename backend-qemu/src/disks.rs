@@ -1,0 +1,236 @@
+//! A VM's files in its state directory, made at its first boot and kept until the run is over.
+//!
+//! The directory is root's, and nobody else may list it or add to it. What QEMU opens in it belongs to QEMU's user, who differs from VM to
+//! VM and reaches this directory only because QEMU starts in it.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, lchown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use driver_core::backend::StartRequest;
+use driver_core::guest_files::machine_id;
+use driver_core::mount::Detached;
+use driver_core::spec::{Disk, Image, Root};
+
+use crate::guest_files;
+use crate::image;
+use crate::initramfs::{self, Contents};
+use crate::tar;
+use crate::tools::{Tools, has_share};
+
+/// Largest size of what a guest writes above a root that it cannot write. The file takes only what is written.
+const UPPER_SIZE: &str = "8G";
+
+/// Where an init can be: what systemd-nspawn tries, and where NixOS has it.
+const INITS: [&str; 4] = ["/sbin/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd", "/init"];
+
+/// The files of a tar.
+const UNPACKED: &str = "unpacked";
+
+/// Made when all files are complete.
+const COMPLETE: &str = "complete";
+
+const MIB: u64 = 1024 * 1024;
+
+/// What a VM boots from. Files of its own have relative paths, which begin in its state directory.
+#[derive(Debug)]
+pub(crate) struct Files {
+    pub(crate) kernel: PathBuf,
+    pub(crate) initrd: PathBuf,
+    /// The directory whose files virtiofsd shows.
+    pub(crate) share: Option<PathBuf>,
+    /// The root or what is written above it comes first.
+    pub(crate) disks: Vec<Stored>,
+    /// What QEMU inherits beside its channels.
+    pub(crate) open: Vec<File>,
+}
+
+/// A disk that is kept in a file.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) path: PathBuf,
+    pub(crate) format: &'static str,
+    /// The image that it is a layer above, as an index of [`Files::open`].
+    pub(crate) base: Option<(usize, &'static str)>,
+    pub(crate) serial: String,
+}
+
+/// Makes the state directory, with the files of a root that is a tar, unless an earlier boot has. Runs inside the run's namespaces, on a thread
+/// that is not used again.
+pub(crate) fn begin(request: &StartRequest) -> io::Result<()> {
+    let state = &request.state;
+    if state.join(COMPLETE).exists() {
+        return Ok(());
+    }
+    // Of an attempt that failed halfway nothing may remain.
+    let _ = nix::mount::umount2(&state.join("share"), nix::mount::MntFlags::MNT_DETACH);
+    let _ = fs::remove_dir_all(state);
+    fs::DirBuilder::new().recursive(true).mode(0o711).create(state)?;
+    let Root::Tar(archive) = &request.machine.root else { return Ok(()) };
+    let unpacked = state.join(UNPACKED);
+    fs::DirBuilder::new().mode(0o755).create(&unpacked)?;
+    tar::unpack(archive, &unpacked)
+}
+
+/// Makes the other files, or takes those of an earlier boot. Runs inside the run's namespaces.
+pub(crate) fn prepare(tools: &Tools, request: &StartRequest) -> io::Result<Files> {
+    let complete = request.state.join(COMPLETE);
+    if !complete.exists() {
+        make(tools, request)?;
+        fs::write(complete, "")?;
+    }
+    let mut files = Files {
+        kernel: PathBuf::new(),
+        initrd: PathBuf::from("initrd"),
+        share: has_share(&request.machine).then(|| request.state.join("share")),
+        disks: Vec::new(),
+        open: Vec::new(),
+    };
+    files.kernel = files.image(&tools.kernel.image, request, "kernel")?;
+    if let Some(initrd) = &request.machine.initrd {
+        files.initrd = files.image(initrd, request, "initrd")?;
+    }
+    match &request.machine.root {
+        _ if files.share.is_some() => files.disks.push(Stored::raw("upper.img", "upper")),
+        Root::Image(image) => files.layer(image, "root")?,
+        // What the test's own initrd boots has no root by us.
+        _ => {}
+    }
+    for (disk, number) in request.machine.disks.iter().zip(1..) {
+        let serial = format!("disk{number}");
+        match disk {
+            Disk::Empty(_) => files.disks.push(Stored::raw(&format!("{serial}.img"), &serial)),
+            Disk::Image(image) => files.layer(image, &serial)?,
+        }
+    }
+    Ok(files)
+}
+
+impl Stored {
+    fn raw(path: &str, serial: &str) -> Self {
+        Self { path: path.into(), format: "raw", base: None, serial: serial.into() }
+    }
+}
+
+impl Files {
+    /// A layer above an image.
+    fn layer(&mut self, image: &Image, serial: &str) -> io::Result<()> {
+        let base = Some((self.open.len(), image::format(image)));
+        self.open.push(open(&image.path)?);
+        let path = format!("{serial}.qcow2").into();
+        self.disks.push(Stored { path, format: "qcow2", base, serial: serial.into() });
+        Ok(())
+    }
+
+    /// The path by which QEMU can read a kernel or initrd of the host's: a descriptor where everybody may read the file, though perhaps not
+    /// reach it, else a copy.
+    fn image(&mut self, path: &Path, request: &StartRequest, name: &str) -> io::Result<PathBuf> {
+        let file = open(path)?;
+        if file.metadata()?.permissions().mode() & 0o004 == 0 {
+            let copy = request.state.join(name);
+            fs::copy(path, &copy).map_err(|error| about(path, &error))?;
+            own(&copy, request.first_id)?;
+            return Ok(name.into());
+        }
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        self.open.push(file);
+        Ok(path.into())
+    }
+}
+
+fn make(tools: &Tools, request: &StartRequest) -> io::Result<()> {
+    let (state, owner) = (&request.state, request.first_id);
+    if has_share(&request.machine) {
+        share(request)?;
+        let upper = state.join("upper.img");
+        make_upper(&upper)?;
+        own(&upper, owner)?;
+    } else if let Root::Image(image) = &request.machine.root {
+        layer(image, &state.join("root.qcow2"), owner)?;
+    }
+    for (disk, number) in request.machine.disks.iter().zip(1..) {
+        match disk {
+            Disk::Empty(size) => {
+                let path = state.join(format!("disk{number}.img"));
+                File::create(&path)?.set_len(size.saturating_mul(MIB))?;
+                own(&path, owner)?;
+            }
+            Disk::Image(image) => layer(image, &state.join(format!("disk{number}.qcow2")), owner)?,
+        }
+    }
+    if request.machine.initrd.is_none() {
+        let initrd = state.join("initrd");
+        fs::write(&initrd, archive(tools, request)?)?;
+        own(&initrd, owner)?;
+    }
+    Ok(())
+}
+
+/// Mounts the root's files read-only where virtiofsd shows them.
+fn share(request: &StartRequest) -> io::Result<()> {
+    let (share, unpacked) = (request.state.join("share"), request.state.join(UNPACKED));
+    fs::create_dir(&share)?;
+    let source = match &request.machine.root {
+        Root::Directory(path) => path,
+        Root::Tar(_) => &unpacked,
+        Root::Host | Root::Image(_) => Path::new("/"),
+    };
+    let copy = Detached::copy(source)?;
+    copy.restrict(libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NODEV)?;
+    copy.attach(&share)
+}
+
+fn make_upper(path: &Path) -> io::Result<()> {
+    File::create(path)?;
+    let made = Command::new("mke2fs").args(["-q", "-F", "-t", "ext4"]).arg(path).arg(UPPER_SIZE).output();
+    let made = made.map_err(|error| io::Error::new(error.kind(), format!("mke2fs: {error}")))?;
+    if made.status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("mke2fs: {}", String::from_utf8_lossy(&made.stderr).trim())))
+}
+
+fn layer(image: &Image, path: &Path, owner: Option<u32>) -> io::Result<()> {
+    image::layer(image, path).map_err(|error| about(&image.path, &error))?;
+    own(path, owner)
+}
+
+/// The initramfs of a VM that brings none.
+fn archive(tools: &Tools, request: &StartRequest) -> io::Result<Vec<u8>> {
+    let share = request.state.join("share");
+    let names = |directory: &str| match fs::read_dir(share.join(directory.trim_start_matches('/'))) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+        Ok(entries) => entries.map(|entry| Ok(entry?.file_name())).collect(),
+    };
+    let changes = guest_files::changes(request, &machine_id()?, tools.arch.serial, names)?;
+    // Guests empty it when they boot, and the host's is full of things that are none of theirs.
+    let scratch: &[&str] = if request.machine.root == Root::Host { &["/tmp"] } else { &[] };
+    let contents = Contents {
+        root: tools.source(),
+        attachments: &request.attachments,
+        shares: &[],
+        scratch,
+        changes: &changes,
+        inits: &INITS,
+    };
+    initramfs::build(&tools.kernel, &contents).map_err(io::Error::other)
+}
+
+/// Gives a file to QEMU's user, and to nobody else.
+pub(crate) fn own(path: &Path, owner: Option<u32>) -> io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    // Not what a link leads to, though only root can put one here.
+    if owner.is_some() { lchown(path, owner, owner) } else { Ok(()) }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    File::open(path).map_err(|error| about(path, &error))
+}
+
+fn about(path: &Path, error: &dyn std::fmt::Display) -> io::Error {
+    io::Error::other(format!("{}: {error}", path.display()))
+}
