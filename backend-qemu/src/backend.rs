@@ -54,7 +54,11 @@ impl Backend for Qemu {
     ) -> Result<Arc<dyn Guest>, MachineError> {
         if let Some(script) = &request.machine.start_script {
             let boot = start_script::boot(script, &request, &descriptors, &console).await?;
-            return Ok(Arc::new(Vm::booting(boot, request, console)?));
+            let name = request.machine.name.clone();
+            let vm = Vm::of(boot, request, console);
+            return Ok(Arc::new(
+                vm.map_err(|error| MachineError::new(name, "start", error.to_string()).source(error))?,
+            ));
         }
         let (machine, recorder) = (request.machine.clone(), console.recorder().clone());
         let lacking = |cause: String| MachineError::new(&request.machine.name, "start", cause);

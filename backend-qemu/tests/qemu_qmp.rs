@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use backend_qemu::keys;
 use backend_qemu::qmp::command::{
-    Axis, Button, Cont, HumanMonitorCommand, ImageFormat, InputEvent, InputSendEvent, QueryStatus, QueryVersion, Quit,
-    Screendump, SendKey, SetLink, Stop, SystemReset,
+    AddedFd, Axis, Button, Cont, HumanMonitorCommand, ImageFormat, InputEvent, InputSendEvent, QueryStatus,
+    QueryVersion, Quit, RemoveFd, Screendump, SendKey, SetLink, Stop, SystemReset,
 };
 use backend_qemu::qmp::{self, Client, Error, Events, Kind, Limits};
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ async fn qemu() -> Option<Qemu> {
         .spawn()
         .expect("QEMU starts");
     let ours = UnixStream::from_std(ours).expect("a runtime");
-    let (client, events) = qmp::connect(ours, Limits::default()).await.expect("QEMU speaks QMP");
+    let (client, events) = qmp::connect_unix(ours, Limits::default()).await.expect("QEMU speaks QMP");
     Some(Qemu { client, events, process })
 }
 
@@ -95,8 +95,28 @@ async fn qemu_takes_a_picture() {
     qemu.client.execute(screendump(file.to_str().unwrap())).await.unwrap();
     assert!(std::fs::read(file).unwrap().starts_with(b"\x89PNG\r\n\x1a\n"));
 
+    // Into a file that QEMU could not open by itself.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let descriptor = OwnedFd::from(file.reopen().unwrap());
+    // It wants a descriptor for nothing but writing.
+    let refused = lend(&qemu.client, descriptor).await.unwrap_err();
+    assert!(refused.to_string().starts_with("QEMU refused screendump: "), "{refused}");
+    let descriptor = std::fs::File::options().write(true).open(file.path()).unwrap();
+    lend(&qemu.client, descriptor.into()).await.unwrap();
+    assert!(std::fs::read(file.path()).unwrap().starts_with(b"\x89PNG\r\n\x1a\n"));
+
     let error = qemu.client.execute(screendump("/nowhere/screen.png")).await.unwrap_err().to_string();
     assert!(error.starts_with("QEMU refused screendump: ") && error.ends_with(" (GenericError)"), "{error}");
+}
+
+/// Lends a descriptor to QEMU for a picture.
+async fn lend(client: &Client, descriptor: OwnedFd) -> Result<(), Error> {
+    let added = client.send_with("add-fd", Value::Null, descriptor).await?;
+    let added: AddedFd = serde_json::from_value(added).expect("QEMU tells the set");
+    let filename = format!("/dev/fdset/{}", added.fdset);
+    let taken = client.execute(Screendump { filename, format: ImageFormat::Png }).await;
+    client.execute(RemoveFd { fdset: added.fdset }).await?;
+    taken.map(drop)
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ pub mod event;
 pub mod fake;
 pub mod guest;
 pub mod guest_files;
+pub mod journal;
 pub mod life;
 pub mod log;
 pub mod machine;

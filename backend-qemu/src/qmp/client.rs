@@ -1,11 +1,16 @@
 //! A connection to QEMU's control socket.
 
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::codec::FramedRead;
@@ -43,6 +48,21 @@ pub async fn connect<S>(stream: S, limits: Limits) -> Result<(Client, Events), E
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
+    connect_with(stream, None, limits).await
+}
+
+/// The same over a socket on which descriptors can be sent, too.
+pub async fn connect_unix(stream: UnixStream, limits: Limits) -> Result<(Client, Events), Error> {
+    let socket = stream.as_fd().try_clone_to_owned();
+    let socket = socket
+        .map_err(|error| Error::Ended { awaited: "its greeting".into(), cause: Arc::new(WireError::Io(error)) })?;
+    connect_with(stream, Some(socket), limits).await
+}
+
+async fn connect_with<S>(stream: S, socket: Option<OwnedFd>, limits: Limits) -> Result<(Client, Events), Error>
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
     let (reader, writer) = tokio::io::split(stream);
     let mut messages = FramedRead::new(reader, Codec::new(limits.line));
     let link = Arc::new(Link::new(limits.events.max(1)));
@@ -54,7 +74,7 @@ where
         .map_err(|cause| Error::Ended { awaited: "its greeting".into(), cause: Arc::new(cause) })?;
 
     let (requests, queue) = mpsc::channel(QUEUED);
-    let task = tokio::spawn(converse(messages, writer, queue, Arc::clone(&link)));
+    let task = tokio::spawn(converse(messages, Writer { stream: writer, socket }, queue, Arc::clone(&link)));
     let connection = Connection { requests, link, version: greeting.version, _task: AbortOnDropHandle::new(task) };
     let client = Client { connection: Arc::new(connection), within: limits.answer };
     client.execute(QmpCapabilities).await?;
@@ -82,10 +102,19 @@ impl Client {
 
     /// Executes any command by its name, with an object of arguments or null, and returns what QEMU calls `return`.
     pub async fn send(&self, command: &str, arguments: Value) -> Result<Value, Error> {
+        self.exchange(command, arguments, None).await
+    }
+
+    /// The same for a command that takes a descriptor, such as `add-fd`, on a connection made by [`connect_unix`].
+    pub async fn send_with(&self, command: &str, arguments: Value, descriptor: OwnedFd) -> Result<Value, Error> {
+        self.exchange(command, arguments, Some(descriptor)).await
+    }
+
+    async fn exchange(&self, command: &str, arguments: Value, descriptor: Option<OwnedFd>) -> Result<Value, Error> {
         let ended = || self.connection.link.ended(format!("the answer to {command}"));
         let exchange = async {
             let (caller, answer) = oneshot::channel();
-            let request = Request { command: command.into(), arguments, caller };
+            let request = Request { command: command.into(), arguments, descriptor, caller };
             self.connection.requests.send(request).await.map_err(|_| ended())?;
             match answer.await {
                 Ok(Ok(value)) => Ok(value),
@@ -138,7 +167,38 @@ impl Drop for Connection {
 struct Request {
     command: String,
     arguments: Value,
+    descriptor: Option<OwnedFd>,
     caller: Caller,
+}
+
+/// What requests are written to.
+struct Writer<W> {
+    stream: W,
+    /// The socket below, if descriptors can be sent on it.
+    socket: Option<OwnedFd>,
+}
+
+impl<W: AsyncWrite + Unpin> Writer<W> {
+    async fn write(&mut self, text: &str, descriptor: Option<OwnedFd>) -> io::Result<()> {
+        if let Some(descriptor) = descriptor {
+            let socket = self.socket.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+            pass(socket.as_fd(), descriptor.as_fd())?;
+        }
+        self.stream.write_all(text.as_bytes()).await?;
+        self.stream.flush().await
+    }
+}
+
+/// Sends a descriptor along with a blank, which means nothing between requests (unix(7), `SCM_RIGHTS`). QEMU keeps it for the next command
+/// that takes one.
+fn pass(socket: BorrowedFd<'_>, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    let descriptors = [descriptor];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&descriptors));
+    // Requests are short and few: if there is no room for a blank, QEMU does not read any more.
+    sendmsg(socket, &[io::IoSlice::new(b" ")], &mut control, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?;
+    Ok(())
 }
 
 /// Waits for the first message that is no event: it has to be the greeting.
@@ -159,7 +219,7 @@ where
 /// hold up both sides.
 async fn converse<R, W>(
     mut messages: FramedRead<R, Codec>,
-    mut writer: W,
+    mut writer: Writer<W>,
     queue: mpsc::Receiver<Request>,
     link: Arc<Link>,
 ) where
@@ -189,9 +249,9 @@ async fn receive<R: AsyncRead + Unpin>(messages: &mut FramedRead<R, Codec>, link
 }
 
 /// Writes requests until nobody has any more or one can't be written.
-async fn transmit<W: AsyncWrite + Unpin>(writer: &mut W, mut queue: mpsc::Receiver<Request>, link: &Link) {
+async fn transmit<W: AsyncWrite + Unpin>(writer: &mut Writer<W>, mut queue: mpsc::Receiver<Request>, link: &Link) {
     let mut id = 0;
-    while let Some(Request { command, arguments, caller }) = queue.recv().await {
+    while let Some(Request { command, arguments, descriptor, caller }) = queue.recv().await {
         if caller.is_closed() {
             continue;
         }
@@ -199,11 +259,7 @@ async fn transmit<W: AsyncWrite + Unpin>(writer: &mut W, mut queue: mpsc::Receiv
         let text = wire::request(id, &command, &arguments);
         tracing::trace!(line = text, "to QEMU");
         link.expect(id, caller);
-        let written = async {
-            writer.write_all(text.as_bytes()).await?;
-            writer.flush().await
-        };
-        if let Err(error) = written.await {
+        if let Err(error) = writer.write(&text, descriptor).await {
             tracing::debug!(%error, "a request to QEMU could not be written");
             return link.unsent(id);
         }

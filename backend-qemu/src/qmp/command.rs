@@ -41,6 +41,8 @@ commands! {
     Stop => "stop", Done;
     Cont => "cont", Done;
     SetLink => "set_link", Done;
+    SetAction => "set-action", Done;
+    RemoveFd => "remove-fd", Done;
     Screendump => "screendump", Done;
     SendKey => "send-key", Done;
     InputSendEvent => "input-send-event", Done;
@@ -87,6 +89,40 @@ pub struct Stop;
 /// Lets the guest's processors run.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Cont;
+
+/// Says what a guest's reboot is.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct SetAction {
+    /// It.
+    pub reboot: RebootAction,
+}
+
+/// What a guest's reboot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RebootAction {
+    /// A reboot.
+    Reset,
+    /// The machine's end.
+    Shutdown,
+}
+
+/// What QEMU answers to `add-fd`, which takes a descriptor ([`Client::send_with`](super::Client::send_with)): from then on `/dev/fdset/ID` is
+/// a file name for QEMU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct AddedFd {
+    /// The set that the descriptor was put into.
+    #[serde(rename = "fdset-id")]
+    pub fdset: i64,
+}
+
+/// Has QEMU close a set of descriptors.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct RemoveFd {
+    /// The set.
+    #[serde(rename = "fdset-id")]
+    pub fdset: i64,
+}
 
 /// Plugs or pulls the cable of a network device.
 #[derive(Clone, Debug, Serialize)]

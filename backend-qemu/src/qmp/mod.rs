@@ -26,7 +26,7 @@ mod event;
 mod link;
 mod wire;
 
-pub use client::{Client, Limits, connect};
+pub use client::{Client, Limits, connect, connect_unix};
 pub use error::Error;
 pub use event::{Event, Events, Kind, Timestamp};
-pub use wire::{Version, WireError};
+pub use wire::{Version, VersionNumbers, WireError};

@@ -27,6 +27,9 @@ pub enum ShellError {
     /// What ran the command is gone: the shell was started again, or somebody killed it.
     #[error("the machine's shell was killed while the command ran")]
     Lost,
+    /// The shell was started again and again before it had read the command.
+    #[error("the machine's shell was killed before the command began")]
+    Unheard,
     /// A command said more than is kept.
     #[error("the command's output is longer than {0} bytes")]
     TooLong(usize),
@@ -39,9 +42,9 @@ pub enum ShellError {
 }
 
 impl ShellError {
-    /// Whether no further command can run.
+    /// Whether no further command can run. A shell that was lost may have come again.
     pub fn is_final(&self) -> bool {
-        !matches!(self, Self::TooLong(_) | Self::NoRoom | Self::HasNul)
+        matches!(self, Self::Closed | Self::Broken(_) | Self::NoShell { .. } | Self::Silent(_))
     }
 }
 

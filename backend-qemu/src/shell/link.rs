@@ -72,6 +72,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.outgoing.extend_from_slice(bytes);
     }
 
+    /// Drops all that is under way in both directions.
+    pub(super) fn clear(&mut self) {
+        self.incoming.clear();
+        self.outgoing.clear();
+    }
+
+    /// Drops what was not sent yet.
+    pub(super) fn unsay(&mut self) {
+        self.outgoing.clear();
+    }
+
     /// Waits for the next piece of what the shell says; none once it is `until`.
     pub(super) async fn piece(&mut self, until: Instant) -> Result<Option<Piece>, ShellError> {
         loop {

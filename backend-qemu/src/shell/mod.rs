@@ -12,9 +12,12 @@ mod script;
 mod tests;
 mod wire;
 
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
 pub use error::ShellError;
@@ -30,6 +33,12 @@ const TIMED_OUT: i32 = 124;
 
 /// How much of a command's input is sent at once.
 const PORTION: usize = 256 * 1024;
+
+/// How often a command is said to a shell that was started again before it could hear it.
+const TRIES: u32 = 3;
+
+/// Longer than anyone waits: thirty years.
+const EVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// How long is waited for what.
 #[derive(Clone, Copy, Debug)]
@@ -57,8 +66,9 @@ impl Default for Patience {
 
 /// A root shell in a guest.
 ///
-/// After an error that [is final](ShellError::is_final) no command can run. A call that is cancelled leaves its command running in the guest
-/// until [`settle`](Shell::settle) or the next command ends it.
+/// A shell that somebody kills and the guest starts again is prepared again and goes on with the next command. After an error that
+/// [is final](ShellError::is_final) no command can run until [`awake`](Shell::awake) returns. A call that is cancelled leaves its command
+/// running in the guest until [`settle`](Shell::settle) or the next command ends it.
 #[derive(Debug)]
 pub struct Shell<S> {
     link: Link<S>,
@@ -71,6 +81,30 @@ pub struct Shell<S> {
     unfinished: Option<Running>,
     /// Input in the guest that belongs to no command yet.
     spool: Spool,
+    /// The shell at the other end is another than was prepared.
+    stale: bool,
+    /// The process groups of a command that the shell before has left behind.
+    left: Option<(u32, u32)>,
+    /// The end of what came outside of marks, in which a banner may have begun.
+    tail: Vec<u8>,
+    pulse: Arc<Pulse>,
+}
+
+/// Whether a shell lives, to be asked while it is in use.
+#[derive(Debug, Default)]
+pub struct Pulse {
+    ask: Notify,
+    answers: watch::Sender<u64>,
+}
+
+impl Pulse {
+    /// Asks the shell and returns whether it answers within so long.
+    pub async fn beats(&self, within: Duration) -> bool {
+        let mut answers = self.answers.subscribe();
+        answers.mark_unchanged();
+        self.ask.notify_one();
+        matches!(tokio::time::timeout(within, answers.changed()).await, Ok(Ok(())))
+    }
 }
 
 /// A command to run.
@@ -112,11 +146,9 @@ enum Spool {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
-    /// Waits for the shell to come and prepares it. `stream` is the host's end of the console.
-    pub async fn connect(stream: S, timeout: Duration, patience: Patience) -> Result<Self, ShellError> {
-        let began = Instant::now();
-        let until = began + timeout;
-        let mut shell = Self {
+    /// The host's end of a console on which no shell has come yet.
+    pub fn new(stream: S, patience: Patience) -> io::Result<Self> {
+        Ok(Self {
             link: Link::new(stream)?,
             patience,
             commands: 0,
@@ -124,22 +156,65 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
             output: Vec::new(),
             unfinished: None,
             spool: Spool::Empty,
-        };
-        let no_shell = |link: &Link<S>| ShellError::NoShell { waited: timeout, last: link.last_words() };
-        while !shell.link.skip_past(BANNER) {
-            if !shell.link.transfer(until).await? {
-                return Err(no_shell(&shell.link));
+            stale: true,
+            left: None,
+            tail: Vec::new(),
+            pulse: Arc::default(),
+        })
+    }
+
+    /// Waits for the shell to come and prepares it. `stream` is the host's end of the console.
+    pub async fn connect(stream: S, timeout: Duration, patience: Patience) -> Result<Self, ShellError> {
+        let mut shell = Self::new(stream, patience)?;
+        match timeout_at(Instant::now() + timeout, shell.come()).await {
+            Ok(came) => came.map(|()| shell),
+            Err(_elapsed) => Err(ShellError::NoShell { waited: timeout, last: shell.link.last_words() }),
+        }
+    }
+
+    /// Waits for the shell to say that it is there, however long that takes, and prepares it.
+    pub async fn come(&mut self) -> Result<(), ShellError> {
+        while !self.link.skip_past(BANNER) {
+            self.link.transfer(Instant::now() + EVER).await?;
+        }
+        self.prepare().await
+    }
+
+    /// The guest begins anew: all that is known of it is forgotten. The next call must be [`come`](Self::come).
+    pub fn forget(&mut self) {
+        self.link.clear();
+        self.output.clear();
+        self.tail.clear();
+        (self.unfinished, self.left, self.spool, self.stale) = (None, None, Spool::Empty, true);
+    }
+
+    /// Asks whether the shell lives while it is in use: in [`run`](Self::run), [`settle`](Self::settle) and [`watch`](Self::watch).
+    pub fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
+    }
+
+    /// Looks at a shell that has nothing to do, and returns once another one came in its place; [`settle`](Self::settle) prepares that.
+    /// Cancel-safe.
+    pub async fn watch(&mut self) -> Result<(), ShellError> {
+        while !self.stale {
+            let pulse = self.pulse.clone();
+            tokio::select! {
+                piece = self.link.piece(Instant::now() + EVER) => match piece? {
+                    Some(Piece::Mark(words)) => drop(self.answered(&words)),
+                    Some(Piece::Data(data)) => self.stale = self.has_banner(&data),
+                    None => {}
+                },
+                () = pulse.ask.notified() => self.ping(None),
             }
         }
-        let setup = script::setup(shell.link.nonce());
-        shell.link.say(&setup);
-        loop {
-            match shell.link.piece(until).await? {
-                Some(Piece::Mark(words)) if words == "r" => return Ok(shell),
-                Some(_) => {}
-                None => return Err(no_shell(&shell.link)),
-            }
-        }
+        Ok(())
+    }
+
+    /// Waits until a shell that was silent says something after all.
+    pub async fn awake(&mut self) -> Result<(), ShellError> {
+        while self.link.piece(Instant::now() + EVER).await?.is_none() {}
+        self.stale = true;
+        Ok(())
     }
 
     /// Runs a command to its end or its timeout.
@@ -157,26 +232,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
             return Ok(Ended { status: TIMED_OUT, stdout: Vec::new() });
         }
         let line = script::command(self.link.nonce(), self.commands, request.script, has_input);
-        self.link.say(&line);
-        self.output.clear();
-        self.spool = Spool::Empty;
-        self.unfinished = Some(Running {
-            id: self.commands,
-            begun: None,
-            end: End::Ahead,
-            courier: Courier::Free,
-            deadline,
-            ending: Ending::None,
-            next: deadline,
-            over: None,
-        });
-        self.collect(&mut request.output).await
+        for _ in 0..TRIES {
+            self.link.say(&line);
+            self.output.clear();
+            self.spool = Spool::Empty;
+            self.unfinished = Some(Running {
+                id: self.commands,
+                begun: None,
+                end: End::Ahead,
+                courier: Courier::Free,
+                deadline,
+                ending: Ending::None,
+                next: deadline,
+                over: None,
+            });
+            match self.collect(&mut request.output).await {
+                Err(ShellError::Unheard) => self.prepare().await?,
+                ended => return ended,
+            }
+        }
+        Err(ShellError::Unheard)
     }
 
-    /// Ends what a cancelled call left running in the guest. Cancel-safe.
+    /// Prepares a new shell, and ends what a cancelled call left running in the guest. Cancel-safe.
     pub async fn settle(&mut self) -> Result<(), ShellError> {
+        if self.stale {
+            self.prepare().await?;
+        }
         if self.spool == Spool::Moving {
-            self.portion_taken().await?;
+            match self.portion_taken().await {
+                Ok(()) | Err(ShellError::NoRoom) => {}
+                Err(ShellError::Lost) => self.prepare().await?,
+                Err(error) => return Err(error),
+            }
         }
         if self.spool != Spool::Empty {
             let line = script::forget_input(self.link.nonce(), self.commands);
@@ -187,8 +275,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
             if running.ending == Ending::None {
                 running.next = Some(Instant::now());
             }
-            while !matches!(self.progress().await?, Progress::Over(_)) {}
+            loop {
+                match self.progress().await {
+                    Ok(Progress::Over(_)) => break,
+                    Ok(_) => {}
+                    // Its end is all that was wanted.
+                    Err(ShellError::Lost | ShellError::Unheard) => return self.prepare().await,
+                    Err(error) => return Err(error),
+                }
+            }
         }
+        Ok(())
+    }
+
+    /// Makes a shell that has just come ready for commands.
+    async fn prepare(&mut self) -> Result<(), ShellError> {
+        self.stale = true;
+        let setup = script::setup(self.link.nonce(), self.left);
+        self.link.ask(&setup);
+        let until = Instant::now() + self.patience.gives_up;
+        loop {
+            match self.link.piece(until).await? {
+                Some(Piece::Mark(words)) if words == "r" => break,
+                Some(_) => {}
+                None => return Err(ShellError::Silent(self.patience.gives_up)),
+            }
+        }
+        (self.stale, self.left) = (false, None);
+        self.tail.clear();
         Ok(())
     }
 
@@ -270,10 +384,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
         if let Some(next) = running.next {
             until = until.min(next);
         }
-        let piece = self.link.piece(until).await?;
+        let pulse = self.pulse.clone();
+        let piece = tokio::select! {
+            piece = self.link.piece(until) => piece?,
+            () = pulse.ask.notified() => {
+                self.ping(running.begun);
+                return Ok(Progress::Quiet);
+            }
+        };
         match piece {
-            Some(Piece::Mark(words)) => self.marked(&words, &mut running)?,
+            Some(Piece::Mark(words)) => {
+                if let Err(error) = self.marked(&words, &mut running) {
+                    (self.unfinished, self.left, self.stale) = (None, running.begun.or(self.left), true);
+                    return Err(error);
+                }
+            }
             Some(Piece::Data(data)) => {
+                // A command may say it, too.
+                if self.has_banner(&data) {
+                    self.ping(running.begun);
+                }
                 // What comes before it has begun is not the command's.
                 if running.begun.is_some() {
                     self.output.extend_from_slice(&data);
@@ -285,17 +415,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
         Ok(Progress::Quiet)
     }
 
+    /// Asks whether the shell is there and, if a command runs, whether its wrapper is.
+    fn ping(&mut self, begun: Option<(u32, u32)>) {
+        self.pings += 1;
+        let line = script::ping(self.link.nonce(), self.pings, begun.map(|(wrapper, _)| wrapper));
+        self.link.ask(&line);
+    }
+
+    /// Understands the answer to a ping: whether what was asked about is there. None if it answers no ping, or one before the last.
+    fn answered(&self, words: &str) -> Option<bool> {
+        let mut words = words.strip_prefix("p ")?.split(' ');
+        self.pulse.answers.send_modify(|answers| *answers += 1);
+        let last = words.next()?.parse() == Ok(self.pings);
+        last.then(|| words.next() == Some("0"))
+    }
+
+    /// Whether the banner of a new shell is in what came outside of marks; `data` is the next of it.
+    fn has_banner(&mut self, data: &[u8]) -> bool {
+        self.tail.extend_from_slice(data);
+        let found = self.tail.windows(BANNER.len()).position(|there| there == BANNER);
+        let keep = match found {
+            Some(at) => at + BANNER.len(),
+            None => self.tail.len().saturating_sub(BANNER.len() - 1),
+        };
+        self.tail.drain(..keep);
+        found.is_some()
+    }
+
     /// Understands a mark.
     fn marked(&mut self, words: &str, running: &mut Running) -> Result<(), ShellError> {
+        // An answer that comes after its question is the last word on the wrapper, unless that has said more since.
+        if self.answered(words) == Some(false) {
+            return Err(if running.begun.is_some() { ShellError::Lost } else { ShellError::Unheard });
+        }
         let words: Vec<&str> = words.split(' ').collect();
         let number = |word: &str| word.parse().unwrap_or(0);
         match words[..] {
-            // An answer that comes after its question is the last word on the wrapper, unless that has said more since.
-            ["p", number, alive] if number.parse() == Ok(self.pings) && alive != "0" && running.begun.is_some() => {
-                return Err(ShellError::Lost);
-            }
             [id, ..] if id.parse() != Ok(running.id) => {}
-            [_, "x"] => return Err(ShellError::Lost),
+            [_, "x"] => return Err(ShellError::Unheard),
             [_, "b", wrapper, courier] => {
                 running.begun = Some((number(wrapper), number(courier)));
                 if running.ending == Ending::Wanted {
@@ -351,9 +508,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
         } else if now >= self.link.heard() + self.patience.gives_up && self.link.asked() > self.link.heard() {
             return Err(ShellError::Silent(self.patience.gives_up));
         } else {
-            self.pings += 1;
-            let line = script::ping(self.link.nonce(), self.pings, running.begun.map(|(wrapper, _)| wrapper));
-            self.link.ask(&line);
+            self.ping(running.begun);
         }
         Ok(())
     }
@@ -401,11 +556,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
             let Some(piece) = self.link.piece(until).await? else {
                 return Err(ShellError::Silent(self.patience.gives_up));
             };
-            if let Piece::Mark(words) = piece
-                && let Some(status) = words.strip_prefix("c ")
-            {
-                self.spool = Spool::Filled;
-                return if status == "0" { Ok(()) } else { Err(ShellError::NoRoom) };
+            match piece {
+                Piece::Mark(words) => {
+                    if let Some(status) = words.strip_prefix("c ") {
+                        self.spool = Spool::Filled;
+                        return if status == "0" { Ok(()) } else { Err(ShellError::NoRoom) };
+                    }
+                }
+                // The new shell must not take the rest for commands.
+                Piece::Data(data) if self.has_banner(&data) => {
+                    self.link.unsay();
+                    (self.stale, self.spool) = (true, Spool::Filled);
+                    return Err(ShellError::Lost);
+                }
+                Piece::Data(_) => {}
             }
         }
     }

@@ -36,12 +36,16 @@ pub(super) fn within(nonce: &str) -> String {
 }
 
 /// Prepares the shell: process groups for what runs in the background, and a pipe to couriers. Answers `r`.
-pub(super) fn setup(nonce: &str) -> String {
-    format!("set -m; exec 9<> <(:); {}\n", mark(nonce, "r", ""))
+///
+/// `left` are the process groups of a command that the shell before this one has left behind.
+pub(super) fn setup(nonce: &str, left: Option<(u32, u32)>) -> String {
+    let end = left
+        .map_or_else(String::new, |(wrapper, courier)| format!("kill -KILL -- -{wrapper} -{courier} 2>/dev/null; "));
+    format!("{end}set -m; exec 9<> <(:); {}\n", mark(nonce, "r", ""))
 }
 
 /// Runs a script. Marks: `ID b WRAPPER COURIER` before its output, `ID o` when it ended, `ID a` whenever leave to go on is asked for,
-/// `ID e STATUS` when all is over; `ID x` if the shell is another than [`setup`] prepared.
+/// `ID e STATUS` when all is over. A shell that [`setup`] has not prepared runs nothing and says `ID x`.
 pub(super) fn command(nonce: &str, id: u64, script: &str, input: bool) -> String {
     let say = |letter: &str, words: &str| mark(nonce, &format!("{id} {letter}"), words);
     let end = mark(&within(nonce), &id.to_string(), "");
@@ -53,7 +57,7 @@ pub(super) fn command(nonce: &str, id: u64, script: &str, input: bool) -> String
     } else {
         format!("exec bash --norc -c 'eval \"$(cat <&4)\"' 4<<<{quoted}")
     };
-    let mut text = format!("[[ $- == *m* ]] || {}; ( trap : {SIGNALS}; ", say("x", ""));
+    let mut text = format!("if [[ $- != *m* ]]; then {}; else ( trap : {SIGNALS}; ", say("x", ""));
     // A process group of its own for the courier; all that follows stays in the wrapper's.
     let _ = write!(text, "set -m; {{ coproc {{ {}; }} >&4 4>&-; }} 4>&1; set +m; ", courier(nonce, id));
     text.push_str("exec 3>&${COPROC[1]}- {COPROC[0]}<&-; ");
@@ -65,7 +69,7 @@ pub(super) fn command(nonce: &str, id: u64, script: &str, input: bool) -> String
     if input {
         let _ = write!(text, "; rm -f {spool}");
     }
-    text.push_str(" ) &\n");
+    text.push_str(" ) & fi\n");
     text
 }
 
@@ -160,7 +164,7 @@ mod tests {
     #[test]
     fn what_is_said_has_no_mark_in_it() {
         let texts = [
-            setup("n0nce"),
+            setup("n0nce", Some((2, 3))),
             command("n0nce", 1, "true", true),
             kill("n0nce", 1, 2, 3),
             ping("n0nce", 1, Some(2)),

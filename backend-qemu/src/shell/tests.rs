@@ -210,17 +210,123 @@ async fn a_shell_that_dies_is_told() {
     assert!(matches!(error, ShellError::Lost), "{error}");
 }
 
-#[tokio::test]
-async fn a_shell_that_was_started_again_is_not_mistaken_for_the_first() {
+/// A bash that is started again whenever it ends, as the guest's service does.
+async fn undying() -> (Shell<Pipes>, Child) {
     let mut sh = Command::new("sh");
-    sh.args(["-c", "while :; do echo 'Spawning backdoor root shell...'; bash --norc; done"]);
+    sh.args(["-c", "while :; do echo 'Spawning backdoor root shell...'; bash --norc; sleep 0.2; done"]);
     sh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
     let mut child = sh.spawn().unwrap();
     let stream = join(child.stdout.take().unwrap(), child.stdin.take().unwrap());
-    let mut shell = Shell::connect(stream, LONG, PATIENCE).await.unwrap();
-    let _ = timeout(Duration::from_secs(1), shell.run(request("trap '' HUP; kill -9 $PPID; sleep 5"))).await;
-    let error = shell.run(request("true")).await.unwrap_err();
-    assert!(matches!(error, ShellError::Lost), "{error}");
+    (Shell::connect(stream, LONG, PATIENCE).await.unwrap(), child)
+}
+
+/// The pid of the bash that reads the commands.
+fn reader(sh: &Child) -> String {
+    let children = std::process::Command::new("ps")
+        .args(["-o", "pid=", "--ppid", &sh.id().unwrap().to_string()])
+        .output()
+        .unwrap();
+    String::from_utf8(children.stdout).unwrap().trim().to_owned()
+}
+
+fn kill(pid: &str) {
+    assert!(std::process::Command::new("kill").args(["-9", pid]).status().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_command_whose_shell_is_killed_fails_and_the_next_one_runs() {
+    let (mut shell, sh) = undying().await;
+    let began = Instant::now();
+    let pid = reader(&sh);
+    let mark = tempfile::NamedTempFile::new().unwrap();
+    let path = mark.path().display();
+    let script = format!("echo $BASHPID >{path}; kill -9 {pid}; sleep 1000; echo late");
+    let error = shell.run(Request { timeout: None, ..request(&script) }).await.unwrap_err();
+    assert!(matches!(error, ShellError::Lost) && !error.is_final(), "{error}");
+    assert_eq!(run(&mut shell, "echo again").await, (0, b"again\n".to_vec()));
+    let left = std::fs::read_to_string(mark.path()).unwrap();
+    // Dead, though perhaps not buried yet.
+    let lives = format!("grep -qsv ') Z ' /proc/{}/stat", left.trim());
+    assert_eq!(run(&mut shell, &format!("while {lives}; do sleep 0.05; done")).await.0, 0);
+    assert!(began.elapsed() < LONG / 2, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_shell_that_was_killed_while_nothing_ran_is_prepared_when_it_comes() {
+    let (mut shell, sh) = undying().await;
+    for attempt in 0..3 {
+        let pid = reader(&sh);
+        kill(&pid);
+        if attempt > 0 {
+            timeout(LONG, shell.watch()).await.unwrap().unwrap();
+            shell.settle().await.unwrap();
+        }
+        // Nobody is needed for that: a command is said again to a shell that has not heard it.
+        assert_eq!(run(&mut shell, "echo again").await, (0, b"again\n".to_vec()), "{attempt}");
+        let mut input = b"input".as_slice();
+        let mut reads = request("cat");
+        reads.input = Some(&mut input);
+        assert_eq!(shell.run(reads).await.unwrap().stdout, b"input");
+    }
+}
+
+#[tokio::test]
+async fn a_command_may_say_what_a_new_shell_says() {
+    let (mut shell, bash) = bash().await;
+    let said = b"Spawning backdoor root shell...\n";
+    assert_eq!(run(&mut shell, "echo Spawning backdoor root shell...; sleep 1").await, (0, said.to_vec()));
+    // What nobody waits for may say it, too.
+    let console = format!("/proc/{}/fd/1", bash.id().unwrap());
+    let stray = format!("(sleep 0.3; echo Spawning backdoor root shell... >{console}) >/dev/null &");
+    assert_eq!(run(&mut shell, &stray).await.0, 0);
+    timeout(LONG, shell.watch()).await.unwrap().unwrap();
+    assert_eq!(run(&mut shell, "echo again").await, (0, b"again\n".to_vec()));
+}
+
+#[tokio::test]
+async fn a_shell_shows_that_it_lives() {
+    let (mut shell, _bash) = bash().await;
+    let pulse = shell.pulse().clone();
+    assert!(!pulse.beats(Duration::from_millis(100)).await, "nobody looks at the shell");
+    let (beats, ended) = tokio::join!(pulse.beats(LONG), shell.run(request("sleep 1; echo hi")));
+    assert!(beats);
+    assert_eq!(ended.unwrap().stdout, b"hi\n");
+    tokio::select! {
+        beats = pulse.beats(LONG) => assert!(beats),
+        watched = shell.watch() => panic!("{watched:?}"),
+    }
+    assert_eq!(run(&mut shell, "echo again").await, (0, b"again\n".to_vec()));
+}
+
+#[tokio::test]
+async fn a_guest_that_begins_anew_is_waited_for() {
+    let (near, mut far) = duplex(1 << 16);
+    let mut shell = Shell::new(near, PATIENCE).unwrap();
+    for boot in 0..2 {
+        far.write_all(b"old \0words\0").await.unwrap();
+        let mut come = Box::pin(shell.come());
+        assert!(timeout(Duration::from_millis(50), &mut come).await.is_err(), "{boot}");
+        far.write_all(BANNER).await.unwrap();
+        answer_setup(&mut far, &mut come).await;
+        drop(come);
+        assert!(timeout(Duration::from_millis(50), shell.run(request("true"))).await.is_err());
+        shell.forget();
+        let mut said = vec![0; 10_000];
+        let length = far.read(&mut said).await.unwrap();
+        assert!(length > 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_that_was_silent_may_go_on() {
+    let (mut shell, mut far) = pair().await;
+    let error = shell.run(Request { timeout: None, ..request("true") }).await.unwrap_err();
+    assert!(matches!(error, ShellError::Silent(_)), "{error}");
+    let mut said = vec![0; 10_000];
+    let _ = far.read(&mut said).await.unwrap();
+    assert!(timeout(LONG, shell.awake()).await.is_err());
+    far.write_all(b"\n").await.unwrap();
+    timeout(LONG, shell.awake()).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -229,20 +335,29 @@ async fn nul_is_refused() {
     assert!(matches!(shell.run(request("echo \0")).await, Err(ShellError::HasNul)));
 }
 
+/// Answers a shell that is being prepared, as bash would.
+async fn answer_setup(far: &mut DuplexStream, prepared: &mut (impl Future<Output = Result<(), ShellError>> + Unpin)) {
+    let answer = async {
+        let mut said = vec![0; 1000];
+        let length = far.read(&mut said).await.unwrap();
+        let said = String::from_utf8(said[..length].to_vec()).unwrap();
+        let nonce = said.split_whitespace().find(|word| word.len() == 16).unwrap().to_owned();
+        far.write_all(format!("\0{nonce} r\0").as_bytes()).await.unwrap();
+    };
+    let (prepared, ()) = tokio::join!(prepared, answer);
+    prepared.unwrap();
+}
+
 /// A peer that answers what it is asked to, without a shell.
 async fn pair() -> (Shell<DuplexStream>, DuplexStream) {
     let (near, mut far) = duplex(1 << 16);
-    let connect = tokio::spawn(Shell::connect(near, LONG, PATIENCE));
+    let mut shell = Shell::new(near, PATIENCE).unwrap();
     for part in ["boot noise Spawning backd", "oor root ", "shell.", "..\n"] {
         far.write_all(part.as_bytes()).await.unwrap();
         tokio::task::yield_now().await;
     }
-    let mut said = vec![0; 1000];
-    let length = far.read(&mut said).await.unwrap();
-    let said = String::from_utf8(said[..length].to_vec()).unwrap();
-    let nonce = said.split_whitespace().find(|word| word.len() == 16).unwrap().to_owned();
-    far.write_all(format!("\0{nonce} r\0").as_bytes()).await.unwrap();
-    (connect.await.unwrap().unwrap(), far)
+    answer_setup(&mut far, &mut Box::pin(shell.come())).await;
+    (shell, far)
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,81 @@
+//! The journal of a guest, as `journalctl --output=json` prints it: one entry a line.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::event::{Kind, Recorder};
+
+/// Longest entry in bytes; journald's own limit for a message is 48 KiB by default (journald.conf(5), `LineMax`).
+pub const ENTRY_MAX: usize = 1024 * 1024;
+
+/// One entry, with the fields of systemd.journal-fields(7) that are recorded.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Entry {
+    #[serde(rename = "MESSAGE", default)]
+    message: Value,
+    #[serde(rename = "_SYSTEMD_UNIT", default)]
+    unit: Value,
+    #[serde(rename = "UNIT", default)]
+    about: Value,
+    #[serde(rename = "PRIORITY", default)]
+    priority: Value,
+    #[serde(rename = "__REALTIME_TIMESTAMP", default)]
+    time: Value,
+    #[serde(rename = "__CURSOR", default)]
+    cursor: Value,
+}
+
+impl Entry {
+    /// An entry from its line; none if it is no entry.
+    pub fn parse(line: &[u8]) -> Option<Self> {
+        serde_json::from_slice(line).ok()
+    }
+
+    /// Where it stands in the journal, for `--after-cursor`.
+    pub fn cursor(&self) -> Option<&str> {
+        self.cursor.as_str()
+    }
+
+    /// Records it, at the guest's own time.
+    pub fn record(&self, recorder: &Recorder) {
+        let micros: Option<f64> = self.time.as_str().and_then(|time| time.parse().ok());
+        let unit = text(&self.about).or_else(|| text(&self.unit));
+        let priority = self.priority.as_str().and_then(|priority| priority.parse().ok());
+        let message = text(&self.message).unwrap_or_default();
+        recorder.record_at(Kind::Journal { message, unit, priority }, micros.map(|micros| micros / 1e6));
+    }
+}
+
+/// A field's text. journalctl writes one that is no UTF-8 as a list of bytes, and one that occurs several times as a list of texts.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(items) => {
+            let bytes: Option<Vec<u8>> = items.iter().map(|item| u8::try_from(item.as_u64()?).ok()).collect();
+            bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).or_else(|| items.first().and_then(text))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_come_in_three_shapes() {
+        assert_eq!(text(&serde_json::json!("a")), Some("a".into()));
+        assert_eq!(text(&serde_json::json!([104, 255, 105])), Some("h\u{fffd}i".into()));
+        assert_eq!(text(&serde_json::json!(["x", "y"])), Some("x".into()));
+        assert_eq!(text(&Value::Null), None);
+    }
+
+    #[test]
+    fn lines_that_are_no_entries_are_none() {
+        for line in ["", "{", "[]", "null", "-- No entries --", "{\"MESSAGE\": \"cut"] {
+            assert!(Entry::parse(line.as_bytes()).is_none(), "{line}");
+        }
+        let entry = Entry::parse(br#"{"__CURSOR": "s=1", "MESSAGE": null, "PRIORITY": 6, "more": {}}"#).unwrap();
+        assert_eq!(entry.cursor(), Some("s=1"));
+    }
+}
