@@ -1,7 +1,8 @@
 //! A test double: machines that exist only in memory and do what a script says.
 //!
 //! It is for tests of what is built on machines: the verbs, a run, a front end, another backend's expectations. It shows nothing about real
-//! machines, except where a [`Reply::host`] lets the host's own bash answer.
+//! machines, except where a [`Reply::host`] lets the host's own bash answer. A fake machine has a screen, a keyboard, a pointer, a console that
+//! takes input and a monitor once it was given them.
 //!
 //! ```
 //! use std::{sync::Arc, time::Duration};

@@ -153,7 +153,8 @@ impl Boot {
     /// The error of a machine that is there but lost.
     fn loss(&self, operation: &str, lost: MachineError) -> MachineError {
         let lines = if lost.last_seen.is_empty() { self.console.last(LAST_LINES) } else { lost.last_seen };
-        self.error(operation, lost.cause).last_seen(lines).cure(lost.cure)
+        let cure = if lost.cure.is_empty() { "crash() ends it" } else { &lost.cure };
+        self.error(operation, lost.cause).last_seen(lines).cure(cure)
     }
 
     fn error(&self, operation: &str, cause: impl Into<String>) -> MachineError {

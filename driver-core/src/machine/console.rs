@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::time::sleep;
+
 use super::Machine;
+use super::boot::LAG;
 use super::pattern::{Pattern, Place};
 use crate::console::Console;
 use crate::error::Error;
@@ -25,7 +28,7 @@ impl Machine {
     ///
     /// The text is all lines of this boot that no earlier call has used up, joined by newlines, so a match may span lines. It is looked at
     /// after each line as if it ended there, and the lines up to the match are used up. In a pattern with `\b`, letters are those of ASCII.
-    /// Starts a machine that never ran, but does not wait for its boot. A match wins over the machine's end.
+    /// Starts a machine that never ran, but does not wait for its boot. A match wins over the machine's end, and over its being lost.
     pub async fn wait_for_console_text(&self, pattern: &str, timeout: Option<Duration>) -> Result<(), Error> {
         let mut search = Search::new(pattern).map_err(|why| self.cannot("wait_for_console_text", &why))?;
         let what = format!("waiting for {pattern} to appear on console");
@@ -36,11 +39,18 @@ impl Machine {
             let wait = Wait::new(machine.name(), what, timeout.unwrap_or(Duration::MAX));
             let over = async {
                 match &boot {
-                    Some(boot) => boot.over(what).await.into(),
+                    Some(boot) => {
+                        let error = boot.over(what).await;
+                        if !error.gone {
+                            // The line that it was lost by may be the first of several.
+                            sleep(LAG).await;
+                        }
+                        error.into()
+                    }
                     None => machine.cannot(what, "it is not running any more, and its console never said that"),
                 }
             };
-            let late = async { tokio::time::sleep(wait.remaining()).await };
+            let late = async { sleep(wait.remaining()).await };
             let mut changes = console.watch();
             let (mut over, mut late) = (std::pin::pin!(over), std::pin::pin!(late));
             let mut found = search.advance(&console, &used);

@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Machine;
 use super::listener::owner;
 use super::power::NO_NETWORK;
+use super::start::OVER;
 use crate::error::Error;
 use crate::event::{Level, Recorder};
 
@@ -67,7 +68,11 @@ impl Machine {
         let message = format!("forwarding {address} to port {guest_port}");
         self.recorder.message(Level::Info, message);
         let listener = AbortOnDropHandle::new(tokio::spawn(listen(listener, target)));
-        self.forwards().insert(address.port(), Forward { guest_port, _listener: listener });
+        let mut forwards = self.forwards();
+        if self.is_released() {
+            return Err(refuse(OVER));
+        }
+        forwards.insert(address.port(), Forward { guest_port, _listener: listener });
         Ok(address)
     }
 

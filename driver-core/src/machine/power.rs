@@ -119,8 +119,9 @@ impl Machine {
 
     /// Ends the machine for good: cancels a start, kills what runs, and lets nothing start it again. For the end of a run.
     pub async fn release(&self) -> Result<(), Error> {
+        let running = self.give_up().await;
         self.end_forwards();
-        match self.give_up().await {
+        match running {
             Some(boot) if boot.exit().is_none() => self.kill(&boot).await,
             _ => Ok(()),
         }

@@ -40,6 +40,9 @@ enum Phase {
     Released,
 }
 
+/// Why a released machine refuses what would start something.
+pub(super) const OVER: &str = "the run is over";
+
 type Launched = Result<Arc<Boot>, Arc<MachineError>>;
 
 impl Power {
@@ -71,7 +74,7 @@ impl Machine {
         let (number, mut outcome) = {
             let mut power = self.power();
             match &power.phase {
-                Phase::Released => return Err(self.cannot("start", "the run is over")),
+                Phase::Released => return Err(self.cannot("start", OVER)),
                 Phase::Starting { number, outcome, .. } => (*number, outcome.clone()),
                 Phase::Up(boot) => match (boot.exit(), again) {
                     (None, _) => return Ok(boot.clone()),
@@ -191,6 +194,11 @@ impl Machine {
                 launched?.ok()
             }
         }
+    }
+
+    /// Whether nothing may start the machine any more.
+    pub(super) fn is_released(&self) -> bool {
+        matches!(self.power().phase, Phase::Released)
     }
 
     pub(super) fn state(&self, state: MachineState) {

@@ -87,9 +87,13 @@ async fn connections_reach_the_guest() {
     assert_eq!(timeout(secs(30), open.read_u8()).await.unwrap().unwrap(), b'x');
     bench.machine.release().await.unwrap();
     assert!(timeout(secs(30), open.read_u8()).await.unwrap().is_err(), "an open connection outlived its machine");
-    while TcpStream::connect(address).await.is_ok() {
-        sleep(Duration::from_millis(10)).await;
-    }
+    assert!(refusal(bench.machine.forward_port(0, port).await).ends_with("the run is over"));
+    let closed = async {
+        while TcpStream::connect(address).await.is_ok() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(secs(30), closed).await.unwrap();
 }
 
 #[tokio::test]

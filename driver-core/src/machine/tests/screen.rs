@@ -112,7 +112,7 @@ async fn text_is_waited_for() {
     assert!(began.elapsed() >= secs(2), "{:?}", began.elapsed());
     assert_eq!(bench.titles(), ["waiting for LEAD to appear on screen"]);
 
-    let message = refusal(bench.machine.wait_for_text("PLATE", secs(3)).await);
+    let message = refusal(bench.machine.wait_for_text("PLATE", secs(5)).await);
     assert!(message.starts_with("waiting for PLATE to appear on screen: action timed out after"), "{message}");
     assert!(message.contains("last seen: the text [\"LEADER"), "{message}");
     assert!(bench.messages().pop().unwrap().starts_with("Last OCR attempt failed. Text was: [\"LEADER"));
