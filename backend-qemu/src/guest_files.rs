@@ -111,7 +111,7 @@ fn journal_service() -> String {
     format!(
         "[Unit]\nDescription=Journal for the test driver\nAfter={SERVICE} systemd-journald.service\n\
          ConditionPathExistsGlob=/sys/class/virtio-ports/*\n\n\
-         [Service]\nType=idle\nNice=10\nExecStart=/bin/sh {JOURNAL}\nRestart=on-failure\nRestartSec=1\nTimeoutStopSec=1\n\
+         [Service]\nType=idle\nNice=19\nExecStart=/bin/sh {JOURNAL}\nRestart=on-failure\nRestartSec=1\nTimeoutStopSec=1\n\
          # What it says of itself would be more to say.\nStandardOutput=null\nStandardError=null\n"
     )
 }

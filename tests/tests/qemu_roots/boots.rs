@@ -162,15 +162,19 @@ async fn qemu_boots_a_tar_as_it_is() -> TestResult {
     let (tar, added) = (directory.path().join("root.tar"), directory.path().join("added"));
     fs::copy(&root.tar, &tar)?;
     fs::write(&added, "with attributes")?;
-    // Append a file of somebody's with an attribute of root's.
-    let script = "setcap cap_net_raw=ep added; tar --append --xattrs --xattrs-include='*' --owner=1234 --group=4321 --numeric-owner --mode=4711 -f root.tar ./added";
+    // A file of somebody's, with an attribute of root's. Only a tar that is created can have attributes.
+    let script = "setcap cap_net_raw=ep added
+        tar --create --format=posix --xattrs --xattrs-include='*' --owner=1234 --group=4321 --numeric-owner --mode=4711 -f added.tar ./added
+        tar --concatenate -f root.tar added.tar";
     assert!(Command::new("sh").args(["-ec", script]).current_dir(&directory).status()?.success());
     let before = images::sum(&tar)?;
     let stage = Stage::boot(vec![MachineSpec { root: Root::Tar(tar.clone()), ..vm("tarred") }]).await?;
     let tarred = stage.machine("tarred");
     assert_eq!(
-        tarred.succeed("stat -c %u:%g:%a / /etc/shadow /usr/bin/su /added; hostname; cat /added", None).await?,
-        "0:0:755\n0:42:640\n0:0:4755\n1234:4321:4711\ntarred\nwith attributes"
+        tarred
+            .succeed("stat -c %u:%g:%a / /etc/shadow /usr/bin/su /added; hostname; getcap /added; cat /added", None)
+            .await?,
+        "0:0:755\n0:42:640\n0:0:4755\n1234:4321:4711\ntarred\n/added cap_net_raw=ep\nwith attributes"
     );
     tarred.succeed("echo x > /etc/debian_version; rm -r /usr/share/doc; touch /new", None).await?;
     // The share below all that is the host's, whatever the guest's root makes of it.
