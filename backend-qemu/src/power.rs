@@ -80,9 +80,11 @@ impl Shared {
     }
 
     async fn ask(&self, script: &str) -> Asked {
+        // The service that it runs in may be stopped before it has answered.
+        let command = Command::new(format!("trap '' TERM; {script} 2>&1")).timeout(Some(HEARING));
         let answer = tokio::select! {
             biased;
-            answer = self.channel.run(Command::new(format!("{script} 2>&1")).timeout(Some(HEARING))) => answer,
+            answer = self.channel.run(command) => answer,
             // What was asked for happened before the answer came, or it cannot happen any more.
             () = self.life.over() => match self.life.standing() {
                 Standing::Ended(_) => None,

@@ -17,7 +17,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use crate::channel::State;
 use crate::guest::{LAST_WORDS, Shared};
@@ -68,7 +68,15 @@ pub(crate) struct Signals {
 pub(crate) async fn supervise(shared: Arc<Shared>, mut processes: Processes, signals: Signals) {
     let Signals { signs, power, lines, handles } = signals;
     let said = tokio::spawn(last_words(processes.qemu.stderr.take()));
-    let mut watch = Watch { shared: shared.clone(), signs, power, doubt: Doubt::None, end: None, shutdown: None };
+    let mut watch = Watch {
+        shared: shared.clone(),
+        signs,
+        power,
+        doubt: Doubt::None,
+        end: None,
+        shutdown: None,
+        forbids_reboots: false,
+    };
     let exit = watch.see_through(&mut processes, handles).await;
     for helper in &mut processes.helpers {
         let _ = helper.kill().await;
@@ -93,6 +101,8 @@ struct Watch {
     end: Option<(Instant, String)>,
     /// Why the machine is off, as QEMU told.
     shutdown: Option<String>,
+    /// Once it takes commands again, its reboots are its end again.
+    forbids_reboots: bool,
 }
 
 /// What is thought of a sign that the guest will not take commands any more.
@@ -139,11 +149,11 @@ impl Watch {
                 () = shared.life.to_be_killed() => { let _ = qemu.start_kill(); break qemu.wait().await; }
                 // Nobody can use the machine any more.
                 _ = handles.changed() => shared.life.kill(),
-                Some(sign) = self.signs.recv() => self.seen(sign),
+                Some(sign) = self.signs.recv() => self.seen(sign, false),
                 Some(kind) = self.power.recv() => self.told(kind).await,
                 Ok(()) = shell.changed() => {
                     let state = shell.borrow_and_update().clone();
-                    self.shell(&state);
+                    self.shell(&state).await;
                 }
                 truth = self.doubt.resolved() => self.resolved(truth),
                 Some(words) = helpers.next(), if !helpers.is_empty() => self.end_after(LAST_WORDS, words),
@@ -152,13 +162,14 @@ impl Watch {
                 () = sleep_until(due), if booting && self.end.is_none() => self.end_after(Duration::ZERO, self.late()),
             }
         };
-        // What QEMU told last is still on its way.
-        let rest = async {
-            while let Some(kind) = self.power.recv().await {
-                self.off(&kind);
-            }
-        };
-        let _ = timeout(LAST_WORDS, rest).await;
+        // What QEMU and the console told last is still on its way.
+        let late = Instant::now() + LAST_WORDS;
+        while let Ok(Some(kind)) = timeout_at(late, self.power.recv()).await {
+            self.off(&kind);
+        }
+        while let Ok(Some(sign)) = timeout_at(late, self.signs.recv()).await {
+            self.seen(sign, false);
+        }
         match (status, &self.end) {
             _ if shared.life.is_to_be_killed() => Exit::Killed,
             (_, Some((at, why))) if *at <= Instant::now() => Exit::Died(why.clone()),
@@ -167,14 +178,22 @@ impl Watch {
         }
     }
 
-    /// A line of the console told something.
-    fn seen(&mut self, sign: Sign) {
+    /// A line of the console told something, or QEMU did, which is `proven`.
+    fn seen(&mut self, sign: Sign, proven: bool) {
         let booting = self.shared.life.standing() == Standing::Booting;
-        if self.doubt.sign().is_some() || matches!(sign, Sign::NoRoot(_)) && !booting {
-            return;
+        match &mut self.doubt {
+            // QEMU was faster, but only the console tells why.
+            Doubt::Asking(Sign::Panic(reason), _) if reason.is_empty() => {
+                if let Sign::Panic(told) = sign {
+                    *reason = told;
+                }
+            }
+            Doubt::None if booting || !matches!(sign, Sign::NoRoot(_)) => {
+                let truth = is_true(self.shared.clone(), sign.clone(), proven);
+                self.doubt = Doubt::Asking(sign, Box::pin(truth));
+            }
+            _ => {}
         }
-        let truth = is_true(self.shared.clone(), sign.clone());
-        self.doubt = Doubt::Asking(sign, Box::pin(truth));
     }
 
     /// What a line told turned out to be so or not.
@@ -197,7 +216,7 @@ impl Watch {
     async fn told(&mut self, kind: Kind) {
         match kind {
             Kind::Reset { .. } => self.begins_anew().await,
-            Kind::GuestPanicked => self.seen(Sign::Panic(String::new())),
+            Kind::GuestPanicked => self.seen(Sign::Panic(String::new()), true),
             kind => self.off(&kind),
         }
     }
@@ -211,24 +230,31 @@ impl Watch {
     /// The machine begins to boot again.
     async fn begins_anew(&mut self) {
         sleep(LATE_LINES).await;
-        while self.signs.try_recv().is_ok() {}
-        (self.doubt, self.end) = (Doubt::None, None);
+        while let Ok(sign) = self.signs.try_recv() {
+            self.seen(sign, false);
+        }
         let shared = &self.shared;
         let asked = shared.rebooting.swap(false, Ordering::SeqCst);
+        if let Some(sign @ Sign::Panic(_)) = self.doubt.sign()
+            && !asked
+            && !shared.request.allow_reboot
+        {
+            let why = sign.told();
+            return self.end_after(Duration::ZERO, why);
+        }
+        (self.doubt, self.end) = (Doubt::None, None);
         // One that never gets to be ready has no more time for each of its attempts.
         if asked || shared.life.standing() != Standing::Booting {
             shared.deadline.send_replace(Instant::now() + shared.request.boot_timeout);
         }
         shared.channel.begin_anew();
         shared.life.tell(Standing::Booting);
-        if asked {
-            shared.reboots_are_its_end().await;
-        }
+        // Not yet: SeaBIOS resets the machine once more when it finds that it was not powered off (`tryReboot`).
+        self.forbids_reboots |= asked;
     }
 
     /// The shell does something else.
-    fn shell(&mut self, state: &State) {
-        let life = &self.shared.life;
+    async fn shell(&mut self, state: &State) {
         // What it does on its way down is of no interest.
         if self.shared.rebooting.load(Ordering::SeqCst) {
             return;
@@ -236,12 +262,16 @@ impl Watch {
         match state {
             State::Awaited => {}
             State::There => {
+                if std::mem::take(&mut self.forbids_reboots) {
+                    self.shared.reboots_are_its_end().await;
+                }
                 self.doubt = Doubt::None;
-                life.tell(Standing::Ready);
+                self.shared.life.tell(Standing::Ready);
             }
             State::Silent(time) => {
                 let time = time.as_secs();
-                life.tell(Standing::Lost(format!("it hangs, or its shell was killed: no answer for {time} s")));
+                let why = format!("it hangs, or its shell was killed: no answer for {time} s");
+                self.shared.life.tell(Standing::Lost(why));
             }
             State::Gone => self.end_after(LAST_WORDS, "QEMU closed the connection to its shell".into()),
         }
@@ -266,7 +296,7 @@ impl Shared {
 }
 
 /// Whether the guest is as the sign tells. A program may have printed that line; then the shell still answers.
-async fn is_true(shared: Arc<Shared>, sign: Sign) -> bool {
+async fn is_true(shared: Arc<Shared>, sign: Sign, proven: bool) -> bool {
     match sign {
         Sign::NoRoot(_) => {
             sleep(LAST_LINES).await;
@@ -274,7 +304,7 @@ async fn is_true(shared: Arc<Shared>, sign: Sign) -> bool {
         }
         Sign::Panic(_) => {
             sleep(LAST_LINES).await;
-            if shared.channel.answers(PROOF).await {
+            if !proven && shared.channel.answers(PROOF).await {
                 return false;
             }
             if shared.may_reboot() {
