@@ -151,7 +151,8 @@ fn prepare(tools: &Tools, request: &StartRequest) -> io::Result<Files> {
         root: Source::Share { tag: "root", upper: Upper::Disk("/dev/vda") },
         attachments: &request.attachments,
         shares: &[],
-        scratch: &[],
+        // The files of others, which its systemd would delete one by one.
+        scratch: &["/tmp"],
         changes: &changes,
         init: "/sbin/init",
     };

@@ -9,6 +9,11 @@ use driver_core::backend::Backend;
 use crate::roots::SmallRoot;
 use crate::systemd_host::SystemdHost;
 
+/// Whether this process is root, as a run's namespaces need it.
+pub fn root() -> bool {
+    met((!rustix::process::geteuid().is_root()).then(|| "the namespaces of a run need root".into()))
+}
+
 /// Whether containers can run here.
 pub fn containers() -> bool {
     met(lacking_for_containers())
