@@ -28,6 +28,17 @@ pub trait Guest: Send + Sync {
     /// Any number of callers may wait.
     async fn ready(&self) -> Result<(), MachineError>;
 
+    /// Returns once the machine is still there but will never take commands any more, with why: its kernel panicked, it is in emergency mode.
+    /// Its end does not count. Any number of callers may wait.
+    ///
+    /// Unless a machine tells better, it is lost when [`ready`](Guest::ready) fails.
+    async fn lost(&self) -> MachineError {
+        match self.ready().await {
+            Err(error) if !error.gone => error,
+            _ => std::future::pending().await,
+        }
+    }
+
     /// Runs a command to its end. Fails only if the channel does: a command that fails is an [`Output`] with its status.
     ///
     /// When it returns or is dropped, no copy of the command's descriptors is left on the host.

@@ -97,6 +97,16 @@ impl Life {
         let _ = self.standing.subscribe().wait_for(over).await;
     }
 
+    /// Returns once it is lost though it is still there, with why, for [`Guest::lost`](crate::guest::Guest::lost).
+    pub async fn lost(&self) -> MachineError {
+        let mut standing = self.standing.subscribe();
+        match standing.wait_for(|standing| matches!(standing, Standing::Lost(_))).await.as_deref() {
+            Ok(Standing::Lost(why)) => self.error("boot", why),
+            // The sender lives in `self`.
+            _ => std::future::pending().await,
+        }
+    }
+
     /// Returns once it is gone, with how it ended.
     pub async fn ended(&self) -> Exit {
         let mut standing = self.standing.subscribe();
@@ -177,6 +187,7 @@ mod tests {
         let error = life.ready().await.unwrap_err();
         assert_eq!((&*error.cause, error.gone), ("it is in emergency mode", false));
         assert_eq!(error.last_seen, ["hello"]);
+        assert_eq!(life.lost().await.cause, "it is in emergency mode");
         life.over().await;
         assert!(life.ended().now_or_never().is_none());
     }
@@ -187,6 +198,7 @@ mod tests {
         life.tell(Standing::Ended(Exit::PoweredOff));
         life.tell(Standing::Ready);
         assert_eq!(life.ended().await, Exit::PoweredOff);
+        assert!(life.lost().now_or_never().is_none());
         let error = life.ready().await.unwrap_err();
         assert_eq!((&*error.cause, error.gone), ("it powered off", true));
     }

@@ -68,7 +68,12 @@ impl<'a> Wait<'a> {
             let began = Instant::now();
             let last = self.remaining().is_zero();
             let limit = if last { LAST } else { self.remaining() };
-            let seen = match look(Look { limit, last }).await? {
+            let found = tokio::select! {
+                biased;
+                found = look(Look { limit, last }) => found?,
+                error = &mut gone => return Err(error),
+            };
+            let seen = match found {
                 Found::Holds(value) => return Ok(value),
                 Found::Instead(seen) => seen,
             };

@@ -68,6 +68,9 @@ pub(crate) enum Operation {
     QueryLink,
     AddAddress,
     RemoveLink,
+    ForbidForwarding,
+    OpenSocket,
+    Connect,
 }
 
 impl Operation {
@@ -100,13 +103,18 @@ impl Operation {
             Self::QueryLink => "query interface",
             Self::AddAddress => "add an address to interface",
             Self::RemoveLink => "remove interface",
+            Self::ForbidForwarding => "forbid forwarding between the segments of a namespace",
+            Self::OpenSocket => "open a socket",
+            Self::Connect => "connect over bridge",
         }
     }
 }
 
 /// The likely cause of an error code and its cure.
 fn hint(operation: Operation, code: Errno) -> Option<(&'static str, &'static str)> {
-    use Operation::{AddAddress, CreateBridge, CreateTap, CreateVeth, EnterNamespace, MakeNamespace};
+    use Operation::{
+        AddAddress, Connect, CreateBridge, CreateTap, CreateVeth, EnterNamespace, ForbidForwarding, MakeNamespace,
+    };
 
     Some(match (operation, code) {
         (MakeNamespace | EnterNamespace, Errno::EPERM) => (
@@ -158,6 +166,12 @@ fn hint(operation: Operation, code: Errno) -> Option<(&'static str, &'static str
         (AddAddress, Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT) => {
             ("the kernel lacks IPv6 (CONFIG_IPV6, or booted with ipv6.disable=1)", "list no IPv6 address")
         }
+        (ForbidForwarding, Errno::EROFS | Errno::EACCES) => (
+            "/proc/sys/net cannot be written, and the sysctls that let packets pass from segment to segment are on",
+            "set net.ipv4.ip_forward and net.ipv6.conf.all.forwarding to 0 before the namespace is made",
+        ),
+        (Connect, Errno::ECONNREFUSED) => ("nothing listens there", ""),
+        (Connect, Errno::EHOSTUNREACH) => ("nobody has the address", ""),
         (_, Errno::ENODEV) => {
             ("the interface is gone", "keep both namespaces alive, and the segment for as long as its ports")
         }

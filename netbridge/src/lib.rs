@@ -42,6 +42,7 @@ mod namespace;
 mod netlink;
 mod port;
 mod segment;
+mod socket;
 mod tap;
 mod veth;
 

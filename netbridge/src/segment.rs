@@ -1,14 +1,16 @@
 //! Segments: LANs that ports plug into.
 
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rtnetlink::LinkBridge;
 use rtnetlink::packet_route::link::BridgeStpState;
+use tokio::net::TcpStream;
 
 use crate::error::Operation;
 use crate::link::Link;
-use crate::{Error, Interface, InterfaceName, Namespace, Port, tap, veth};
+use crate::{Error, Interface, InterfaceName, Namespace, Port, socket, tap, veth};
 
 /// All link-local multicast groups that a bridge can be told to forward: the three left out are the bridge's own (spanning tree, pause
 /// frames, link aggregation).
@@ -66,6 +68,15 @@ impl Segment {
         interface.check()?;
         let near = veth::plug(&self.bridge, &port_name, target, interface).await?;
         Ok(Port::new(near))
+    }
+
+    /// Connects to somebody on the segment from the namespace that it is in.
+    ///
+    /// For that the bridge gets an address, `own` with the length of its prefix in bits, and keeps it: from the first such call on the
+    /// namespace takes part in the traffic. It passes no packets on from one segment to another: forwarding is turned off in it.
+    pub async fn connect(&self, own: (IpAddr, u8), to: SocketAddr) -> Result<TcpStream, Error> {
+        let stream = socket::connect(&self.bridge, own, to);
+        stream.await
     }
 
     /// Plugs in whoever has the returned descriptor: a tap, `port_name`, is a port of the bridge, and its frames pass through the

@@ -91,7 +91,7 @@ async fn configure(near: &Link, far: u32, target: &Namespace, interface: &Interf
         .map(drop)
 }
 
-fn address_message(index: u32, address: IpAddr, prefix: u8) -> AddressMessage {
+pub(crate) fn address_message(index: u32, address: IpAddr, prefix: u8) -> AddressMessage {
     match address {
         IpAddr::V4(address) => AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(address, prefix).build(),
         IpAddr::V6(address) => {

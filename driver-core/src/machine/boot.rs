@@ -20,7 +20,7 @@ use crate::life::told;
 pub(super) const LAST_LINES: usize = 30;
 
 /// How long a machine's end may lag behind that of its command channel.
-const LAG: Duration = Duration::from_millis(500);
+pub(super) const LAG: Duration = Duration::from_millis(500);
 
 /// A machine from its launch to its end. Dropping it kills what is left.
 pub(super) struct Boot {
@@ -86,6 +86,15 @@ impl Boot {
         Some(self.death(operation, &exit))
     }
 
+    /// Returns once the machine will never take commands any more, because it is gone or lost. The error of whatever waits for it.
+    pub(super) async fn over(&self, operation: &str) -> MachineError {
+        tokio::select! {
+            biased;
+            exit = self.ended() => self.death(operation, &exit),
+            lost = self.guest.lost() => self.loss(operation, lost),
+        }
+    }
+
     /// Runs a command. `operation` is what errors say was tried.
     pub(super) async fn run(&self, operation: &str, command: Command) -> Result<Output, MachineError> {
         let limit = command.timeout;
@@ -136,12 +145,21 @@ impl Boot {
         }
     }
 
+    /// The error of a machine that is there but lost.
+    fn loss(&self, operation: &str, lost: MachineError) -> MachineError {
+        let lines = if lost.last_seen.is_empty() { self.console.last(LAST_LINES) } else { lost.last_seen };
+        self.error(operation, lost.cause).last_seen(lines).cure(lost.cure)
+    }
+
     fn error(&self, operation: &str, cause: impl Into<String>) -> MachineError {
         MachineError::new(&*self.machine, operation, cause).last_seen(self.console.last(LAST_LINES))
     }
 
     /// A channel that broke may be all that is seen yet of a machine that ends.
     async fn blame(&self, operation: &str, error: MachineError) -> MachineError {
+        if let Some(lost) = self.guest.lost().now_or_never() {
+            return self.loss(operation, lost).source(error);
+        }
         match timeout(LAG, self.ended()).await {
             Ok(exit) => self.death(operation, &exit).source(error),
             Err(_) if error.last_seen.is_empty() => error.last_seen(self.console.last(LAST_LINES)),

@@ -76,7 +76,7 @@ impl Machine {
         let machine = &self;
         let boot = &machine.connect().await?;
         let wait = Wait::new(machine.name(), what, timeout);
-        let gone = async { boot.death(what, &boot.ended().await).into() };
+        let gone = async { boot.over(what).await.into() };
         wait.until(gone, |look| async move {
             let (output, elapsed) = machine.timed(boot, command, Some(look.limit)).await?;
             let holds = wanted(output.status);
@@ -93,6 +93,11 @@ impl Machine {
             Ok(Found::Instead(format!("exit code {}", output.status)))
         })
         .await
+    }
+
+    /// Runs a command of a wait, unrecorded. None while the machine, which may do so, reboots.
+    pub(super) async fn glance(&self, boot: &Boot, command: &str, limit: Duration) -> Result<Option<Output>, Error> {
+        Ok(Some(self.quietly(boot, command, limit).await?))
     }
 
     /// Runs a command that is the machine's own business, unrecorded.

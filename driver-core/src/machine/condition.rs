@@ -37,7 +37,7 @@ impl Machine {
         let step = self.step(what, |machine| async move {
             let boot = &machine.connect().await?;
             let wait = Wait::new(machine.name(), what, timeout);
-            let gone = async { boot.death(what, &boot.ended().await).into() };
+            let gone = async { boot.over(what).await.into() };
             wait.until(gone, |look| machine.look(boot, condition, look)).await
         });
         step.await

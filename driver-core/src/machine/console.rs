@@ -1,17 +1,11 @@
 //! The console: its text, and waiting for some.
 
-use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use regex_automata::Input;
-use regex_automata::hybrid::LazyStateID;
-use regex_automata::hybrid::dfa::{Cache, DFA};
-use regex_automata::nfa::thompson;
-use regex_automata::util::syntax;
-
 use super::Machine;
+use super::pattern::{Pattern, Place};
 use crate::console::Console;
 use crate::error::Error;
 use crate::wait::Wait;
@@ -42,7 +36,7 @@ impl Machine {
             let wait = Wait::new(machine.name(), what, timeout.unwrap_or(Duration::MAX));
             let over = async {
                 match &boot {
-                    Some(boot) => boot.death(what, &boot.ended().await).into(),
+                    Some(boot) => boot.over(what).await.into(),
                     None => machine.cannot(what, "it is not running any more, and its console never said that"),
                 }
             };
@@ -76,20 +70,16 @@ impl Machine {
 
 /// A search that is fed line by line and looks at each byte once, so that its cost is linear in the text.
 struct Search {
-    dfa: DFA,
-    cache: Cache,
+    pattern: Pattern,
     /// After the lines before `next`; none before the first.
-    state: Option<LazyStateID>,
+    place: Option<Place>,
     /// The number of the next line; none before the first search.
     next: Option<usize>,
 }
 
 impl Search {
     fn new(pattern: &str) -> Result<Self, String> {
-        // An automaton cannot tell the word boundaries of Unicode, but those of ASCII, and then only without Unicode classes.
-        let dfa = automaton(pattern, true).or_else(|why| automaton(pattern, false).map_err(|_| why))?;
-        let cache = dfa.create_cache();
-        Ok(Self { dfa, cache, state: None, next: None })
+        Ok(Self { pattern: Pattern::new(pattern)?, place: None, next: None })
     }
 
     /// Searches the lines that are new. If there is a match, the lines up to it are used up.
@@ -108,39 +98,11 @@ impl Search {
 
     /// Whether the text matches with this line added.
     fn feed(&mut self, line: &str) -> bool {
-        const UNLIMITED: &str = "a cache without a limit of clearings never gives up";
-        let (dfa, cache) = (&self.dfa, &mut self.cache);
-        let (mut state, newline) = match self.state {
-            Some(state) => (state, &b"\n"[..]),
-            None => (dfa.start_state_forward(cache, &Input::new("")).expect("no quit bytes are set"), &b""[..]),
-        };
-        for &byte in newline.iter().chain(line.as_bytes()) {
-            state = dfa.next_state(cache, state, byte).expect(UNLIMITED);
-            if state.is_match() {
-                return true;
-            }
+        match &mut self.place {
+            Some(place) => place.feed(&self.pattern, "\n") || place.goes_on(&self.pattern, line),
+            None => self.place.insert(self.pattern.start()).goes_on(&self.pattern, line),
         }
-        self.state = Some(state);
-        dfa.next_eoi_state(cache, state).expect(UNLIMITED).is_match()
     }
-}
-
-fn automaton(pattern: &str, unicode: bool) -> Result<DFA, String> {
-    let automaton = DFA::builder()
-        .configure(DFA::config().skip_cache_capacity_check(true))
-        .syntax(syntax::Config::new().unicode(unicode).utf8(unicode))
-        .thompson(thompson::Config::new().utf8(unicode))
-        .build(pattern);
-    automaton.map_err(|error| {
-        let mut why = format!("`{pattern}` is no regular expression: {error}");
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            why.push_str(": ");
-            why.push_str(&error.to_string());
-            cause = error.source();
-        }
-        why
-    })
 }
 
 #[cfg(test)]

@@ -12,15 +12,28 @@ mod command;
 mod condition;
 mod console;
 mod files;
+mod forward;
+mod keyboard;
+mod monitor;
+mod ocr;
+mod pattern;
+mod picture;
+mod pointer;
 mod power;
+mod screen;
 mod shell;
 mod sockets;
 mod start;
+mod terminal;
 #[cfg(test)]
 mod tests;
+mod tty;
 mod units;
 
+pub use screen::ScreenTexts;
+
 use std::future::Future;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,10 +47,14 @@ use crate::event::{Recorder, SpanId};
 use crate::guest::Guest;
 use crate::network::Attachment;
 use crate::spec::MachineSpec;
+use forward::Forwards;
 use start::Power;
 
 /// What the host grants a guest beyond a deadline that the guest itself should have kept.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How long a device of a machine may take to do what it is told, before [`GRACE`]; an emulated one on a busy host takes some time.
+const DEVICE: Duration = Duration::from_secs(20);
 
 /// Upstream's deadline for verbs that are not told one.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15 * 60);
@@ -48,9 +65,20 @@ pub trait Launch: Send + Sync {
     /// Starts the machine and returns as soon as it is launched, as [`Backend::start`](crate::backend::Backend::start) does.
     async fn launch(&self, allow_reboot: bool, console: Console) -> Result<Arc<dyn Guest>, MachineError>;
 
+    /// How many machines of this one's backend the host has room to boot at a time
+    /// ([`Backend::boots_at_once`](crate::backend::Backend::boots_at_once)).
+    fn boots_at_once(&self) -> Option<usize> {
+        None
+    }
+
     /// The LAN that this interface of the machine's is on, counted from 0, and the machine's addresses there.
     fn attachment(&self, _index: usize) -> Option<(Arc<Segment>, Attachment)> {
         None
+    }
+
+    /// Whether some machine of the run has this address.
+    fn is_taken(&self, _address: IpAddr) -> bool {
+        false
     }
 }
 
@@ -88,6 +116,7 @@ struct Shared {
     recorder: Recorder,
     options: Options,
     power: Mutex<Power>,
+    forwards: Mutex<Forwards>,
 }
 
 impl Machine {
@@ -97,7 +126,8 @@ impl Machine {
         let recorder = recorder.machine(&spec.name);
         let base = recorder.within(None);
         let power = Mutex::new(Power::new(Console::new(base.clone())));
-        Self { shared: Arc::new(Shared { spec, launch, recorder: base, options, power }), recorder }
+        let shared = Shared { spec, launch, recorder: base, options, power, forwards: Mutex::default() };
+        Self { shared: Arc::new(shared), recorder }
     }
 
     /// Its name.
@@ -140,6 +170,11 @@ impl Machine {
     /// The test asked for something that this machine, as it is, cannot do.
     fn cannot(&self, verb: &str, why: &str) -> Error {
         self.refused(format!("machine {}: {verb}: {why}", self.name()))
+    }
+
+    /// The test asked for a power that machines of this backend do not have, such as a `keyboard`.
+    fn lacks(&self, verb: &str, power: &str) -> Error {
+        self.cannot(verb, &format!("a machine of backend `{}` has no {power}", self.spec().backend))
     }
 
     /// What kind of machine upstream's messages call it.

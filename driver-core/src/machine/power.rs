@@ -12,6 +12,12 @@ use crate::event::{Level, MachineState};
 use crate::guest::Exit;
 use crate::wait::Wait;
 
+/// Why a verb of the network is refused on a machine that has none.
+pub(super) const NO_NETWORK: &str = "it has no network interface; give it one with the key `vlans`";
+
+/// How long a machine that took its last command may still take to power off.
+const LAST_BREATH: Duration = GRACE;
+
 impl Machine {
     /// Starts the machine: launches it and, if its kind boots as part of a start ([`Guest::ready_on_start`](crate::guest::Guest)), waits
     /// until it takes commands. Does nothing if it runs.
@@ -52,9 +58,17 @@ impl Machine {
                 Err(error) if !error.gone => return Err(error.into()),
                 _ => {}
             }
-            match timeout(wait.remaining(), boot.ended()).await {
-                Ok(_) => Ok(boot),
-                Err(_) => Err(MachineError::new(machine.name(), "shutdown", "it did not power off")
+            let lost = async {
+                let lost = boot.over("shutdown").await;
+                // What takes commands ends before the machine does.
+                tokio::time::sleep(LAST_BREATH).await;
+                lost
+            };
+            tokio::select! {
+                biased;
+                _ = boot.ended() => Ok(boot.clone()),
+                lost = lost => Err(lost.into()),
+                () = tokio::time::sleep(wait.remaining()) => Err(MachineError::new(machine.name(), "shutdown", "it did not power off")
                     .after(limit)
                     .last_seen(machine.console().last(LAST_LINES))
                     .cure("crash() ends a machine that does not power off")
@@ -105,6 +119,7 @@ impl Machine {
 
     /// Ends the machine for good: cancels a start, kills what runs, and lets nothing start it again. For the end of a run.
     pub async fn release(&self) -> Result<(), Error> {
+        self.end_forwards();
         match self.give_up().await {
             Some(boot) if boot.exit().is_none() => self.kill(&boot).await,
             _ => Ok(()),
@@ -123,12 +138,11 @@ impl Machine {
 
     async fn plug(&self, verb: &str, plugged: bool) -> Result<(), Error> {
         if self.spec().vlans.is_empty() {
-            return Err(self.cannot(verb, "it has no network interface; give it one with the key `vlans`"));
+            return Err(self.cannot(verb, NO_NETWORK));
         }
         let boot = self.launched(Again::NotAfterDeath).await?;
         let Some(cable) = boot.guest.cable() else {
-            let why = format!("the network plugs of a machine of backend `{}` cannot be pulled", self.spec().backend);
-            return Err(self.cannot(verb, &why));
+            return Err(self.lacks(verb, "network plugs that can be pulled"));
         };
         Ok(boot.race(verb, Some(Duration::ZERO), cable.set(0, plugged)).await?)
     }

@@ -23,6 +23,8 @@ pub(super) struct Power {
     pub(super) console: Console,
     /// The number of its lines that waits have used up.
     pub(super) used: Arc<AtomicUsize>,
+    /// The number of QMP events of the current boot, or of the last one, that waits have used up.
+    pub(super) used_events: Arc<AtomicUsize>,
 }
 
 enum Phase {
@@ -42,7 +44,7 @@ type Launched = Result<Arc<Boot>, Arc<MachineError>>;
 
 impl Power {
     pub(super) fn new(console: Console) -> Self {
-        Self { phase: Phase::Down, starts: 0, console, used: Arc::default() }
+        Self { phase: Phase::Down, starts: 0, console, used: Arc::default(), used_events: Arc::default() }
     }
 }
 
@@ -111,6 +113,7 @@ impl Machine {
         power.starts += 1;
         power.console = Console::new(self.shared.recorder.clone());
         power.used = Arc::default();
+        power.used_events = Arc::default();
         self.state(MachineState::Starting);
         let (sender, outcome) = watch::channel(None);
         let start = start(

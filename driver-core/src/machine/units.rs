@@ -93,7 +93,7 @@ impl Machine {
             let machine = &machine;
             let boot = &machine.connect().await?;
             let wait = Wait::new(machine.name(), what, timeout);
-            let gone = async { boot.death(what, &boot.ended().await).into() };
+            let gone = async { boot.over(what).await.into() };
             let hopeless_since = &Mutex::new(None);
             wait.until(gone, |look| async move {
                 let hope = machine.look_at_unit(boot, unit, user, look.limit).await?;

@@ -1,6 +1,7 @@
 //! Starts one machine of a run, any number of times.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -41,8 +42,16 @@ impl Launch for Launcher {
         self.backend.start(StartRequest { allow_reboot, ..self.request.clone() }, descriptors, console).await
     }
 
+    fn boots_at_once(&self) -> Option<usize> {
+        self.backend.boots_at_once()
+    }
+
     fn attachment(&self, index: usize) -> Option<(Arc<Segment>, Attachment)> {
         let attachment = self.request.attachments.get(index)?;
         Some((self.segments.get(&attachment.vlan)?.clone(), attachment.clone()))
+    }
+
+    fn is_taken(&self, address: IpAddr) -> bool {
+        self.request.hosts.iter().any(|entry| entry.address == address)
     }
 }

@@ -178,7 +178,7 @@ async fn plugs_are_pulled_and_put_back() {
     bench.fake.without_cable();
     assert_eq!(
         refusal(bench.machine.block().await),
-        "machine server: block: the network plugs of a machine of backend `container` cannot be pulled"
+        "machine server: block: a machine of backend `container` has no network plugs that can be pulled"
     );
 }
 

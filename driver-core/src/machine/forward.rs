@@ -1,0 +1,125 @@
+//! Ports of the host that lead to a machine, for work by hand.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use netbridge::Segment;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Machine;
+use super::power::NO_NETWORK;
+use crate::error::Error;
+use crate::event::{Level, Recorder};
+
+/// How long connecting to the guest may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// The forwards of a machine by the host's port.
+pub(super) type Forwards = BTreeMap<u16, Forward>;
+
+/// A port that leads to a machine, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Forward {
+    guest_port: u16,
+    _listener: AbortOnDropHandle<()>,
+}
+
+/// Where connections go to.
+#[derive(Clone)]
+struct Target {
+    segment: Arc<Segment>,
+    /// The host's own address on the LAN.
+    own: IpAddr,
+    guest: SocketAddr,
+    recorder: Recorder,
+}
+
+impl Machine {
+    /// Lets connections to a TCP port of the host's 127.0.0.1 lead to a port of the guest's address on its first LAN, and returns where the
+    /// host listens. With `host_port` 0 it is any port that is free.
+    ///
+    /// The machine need not run. The forward stays until the end of the run, over all starts of the machine.
+    pub async fn forward_port(&self, host_port: u16, guest_port: u16) -> Result<SocketAddr, Error> {
+        const VERB: &str = "forward_port";
+        let refuse = |why: &str| self.cannot(VERB, why);
+        if guest_port == 0 {
+            return Err(refuse("0 is no port of a guest"));
+        }
+        let target = self.target(guest_port).map_err(|why| refuse(&why))?;
+        if let Some(forward) = self.forwards().get(&host_port) {
+            let to = forward.guest_port;
+            return Err(refuse(&format!("port {host_port} of the host already leads to the machine's port {to}")));
+        }
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, host_port)).await;
+        let listener = listener.map_err(|error| refuse(&not_bound(host_port, &error)))?;
+        let address = listener.local_addr().map_err(|error| refuse(&error.to_string()))?;
+        let message = format!("forwarding {address} to port {guest_port}");
+        self.recorder.message(Level::Info, message);
+        let listener = AbortOnDropHandle::new(tokio::spawn(listen(listener, target)));
+        self.forwards().insert(address.port(), Forward { guest_port, _listener: listener });
+        Ok(address)
+    }
+
+    /// Ends all forwards with their connections.
+    pub(super) fn end_forwards(&self) {
+        self.forwards().clear();
+    }
+
+    fn target(&self, guest_port: u16) -> Result<Target, String> {
+        let Some((segment, attachment)) = self.shared.launch.attachment(0) else { return Err(NO_NETWORK.into()) };
+        let own = IpAddr::from(Ipv4Addr::new(192, 168, attachment.vlan.number(), 254));
+        if own == attachment.ipv4 || self.shared.launch.is_taken(own) {
+            return Err(format!("the host needs the address {own}, which a machine has; have fewer machines"));
+        }
+        let guest = (attachment.ipv4, guest_port).into();
+        Ok(Target { segment, own, guest, recorder: self.shared.recorder.clone() })
+    }
+
+    fn forwards(&self) -> std::sync::MutexGuard<'_, Forwards> {
+        self.shared.forwards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn not_bound(port: u16, error: &io::Error) -> String {
+    let cure = match error.kind() {
+        io::ErrorKind::AddrInUse => "; choose another port of the host, or 0 for any that is free",
+        io::ErrorKind::PermissionDenied => "; choose a port above 1023",
+        _ => "",
+    };
+    format!("cannot listen on port {port} of 127.0.0.1: {error}{cure}")
+}
+
+/// Takes connections and relays them. All end when this is dropped.
+async fn listen(listener: TcpListener, target: Target) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((client, _)) => {
+                    connections.spawn(relay(client, target.clone()));
+                }
+                // Too many are open; some will end.
+                Err(_) => sleep(Duration::from_millis(100)).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn relay(mut client: TcpStream, target: Target) {
+    let connect = target.segment.connect((target.own, 24), target.guest);
+    let refused = match timeout(CONNECT, connect).await {
+        // Whoever breaks off, the other one notices.
+        Ok(Ok(mut guest)) => return drop(copy_bidirectional(&mut client, &mut guest).await),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer after {} s", CONNECT.as_secs()),
+    };
+    target.recorder.message(Level::Warning, format!("forward_port: connecting to {} failed: {refused}", target.guest));
+}

@@ -1,0 +1,80 @@
+//! Reading text from a picture with tesseract.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::picture::{BadPicture, Reading};
+
+/// How long one run may take. A large screen takes some seconds.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Lets no more than a quarter of the host's cores read at a time, of all machines together.
+static TURNS: LazyLock<Semaphore> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Semaphore::new((cores / 4).max(1))
+});
+
+/// The program.
+#[derive(Clone, Debug)]
+pub(super) struct Tesseract {
+    program: PathBuf,
+}
+
+/// Why a picture could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unread {
+    #[error("the screen's picture cannot be processed: {0}")]
+    Picture(#[from] BadPicture),
+    #[error("tesseract could not be run: {0}")]
+    Run(#[from] std::io::Error),
+    #[error("OCR failed with {status}: {said}")]
+    Failed { status: std::process::ExitStatus, said: String },
+    #[error("tesseract had not read the screen after {} s", .0.as_secs())]
+    Late(Duration),
+}
+
+impl Tesseract {
+    /// The one on the `PATH`.
+    pub(super) fn find() -> Option<Self> {
+        let path = std::env::var_os("PATH")?;
+        let mut programs = std::env::split_paths(&path).map(|directory| directory.join("tesseract"));
+        programs.find(|program| program.is_file()).map(|program| Self { program })
+    }
+
+    /// The text in a picture. Cancelling it ends the program.
+    pub(super) async fn read(&self, png: Arc<Vec<u8>>, reading: Reading) -> Result<String, Unread> {
+        let _turn = TURNS.acquire().await;
+        let picture = tokio::task::spawn_blocking(move || reading.prepare(png)).await;
+        let picture = picture.map_err(std::io::Error::other)??;
+        timeout(LIMIT, self.run(&picture)).await.unwrap_or(Err(Unread::Late(LIMIT)))
+    }
+
+    async fn run(&self, picture: &[u8]) -> Result<String, Unread> {
+        let mut command = Command::new(&self.program);
+        // Mode 11 finds text anywhere on the screen. Which of its engines it uses, tesseract finds out by what is installed.
+        command.args(["stdin", "stdout", "--psm", "11", "-c", "debug_file=/dev/null"]).env("OMP_THREAD_LIMIT", "1");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn()?;
+        let stdin = child.stdin.take();
+        let write = async {
+            if let Some(mut stdin) = stdin {
+                // One that does not read all of it says why by its status.
+                let _ = stdin.write_all(picture).await;
+            }
+        };
+        let ((), output) = tokio::join!(write, child.wait_with_output());
+        let output = output?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(Unread::Failed { status: output.status, said })
+    }
+}
