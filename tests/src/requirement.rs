@@ -26,6 +26,11 @@ pub fn virtual_machines() -> bool {
     met(lacking_for_containers().or(lacking))
 }
 
+/// Whether `program` is on the `PATH`.
+pub fn program(program: &str) -> bool {
+    met(lacking_program(program))
+}
+
 /// Whether containers and `program` can run here.
 pub fn containers_and(program: &str) -> bool {
     met(lacking_for_containers().or_else(|| lacking_program(program)))

@@ -7,7 +7,7 @@ use tandem_tests::conformance::{Cannot, Group, Power, Subject, run_group};
 use tandem_tests::{TestResult, requirement};
 
 async fn qemu(group: Group) -> TestResult {
-    if !requirement::virtual_machines() {
+    if !requirement::virtual_machines() || !requirement::program("tesseract") {
         return Ok(());
     }
     let cannot = |power, reason| Cannot { power, reason };

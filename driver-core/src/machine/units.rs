@@ -120,12 +120,12 @@ impl Machine {
         step.await
     }
 
-    /// Refuses a verb about units in a machine that has none, which is told as sd_booted(3) does.
+    /// Refuses a verb about units in a machine that has none, which is told as `sd_booted(3)` does.
     async fn needs_systemd(&self, verb: &str) -> Result<(), Error> {
         let boot = self.connect().await?;
         match self.quietly(&boot, "[[ -d /run/systemd/system ]]", DEFAULT_TIMEOUT).await?.status {
-            0 => Ok(()),
-            _ => Err(self.cannot(verb, "there is no systemd in it, so it has no units")),
+            1 => Err(self.cannot(verb, "there is no systemd in it, so it has no units")),
+            _ => Ok(()),
         }
     }
 

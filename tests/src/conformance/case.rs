@@ -3,8 +3,11 @@
 use std::fmt;
 use std::pin::Pin;
 
-use super::Power::{Cable, Console, Files, Lan, Overlap, Reboot, StderrApart, Units};
-use super::cases::{commands, console, copies, lan, power, sockets, streams, units, waits};
+use super::Power::{
+    Cable, Console, Files, Keyboard, Lan, Monitor, Overlap, Pointer, Qmp, Reboot, Screen, ScreenText, StderrApart,
+    Terminal, Units,
+};
+use super::cases::{commands, console, copies, lan, monitor, power, screen, sockets, streams, units, waits};
 use super::{Power, Stage};
 use crate::TestResult;
 
@@ -97,11 +100,20 @@ pub const CASES: &[Case] = cases! {
     Running: units::users_have_units [systemctl start_job stop_job unit_info unit_property wait_for_unit] [needs Units];
     Running: console::text_is_found_over_lines_and_used_up [wait_for_console_text] [needs Console];
     Running: console::a_wait_for_text_gives_up_in_time [wait_for_console_text];
+    Running: console::what_is_typed_into_the_console_is_read [send_console] [needs Terminal];
+    Running: console::the_first_terminal_shows_what_is_written_to_it [tty_text wait_until_tty_matches] [needs Console];
+    Running: screen::a_screenshot_is_a_picture_of_the_screen [screenshot] [needs Screen];
+    Running: screen::text_on_the_screen_is_read [screen_text screen_text_variants wait_for_text] [needs ScreenText];
+    Running: screen::keys_are_typed [send_key send_chars] [needs Keyboard];
+    Running: screen::the_pointer_moves_and_clicks [move_pointer click press_button release_button] [needs Pointer];
+    Running: monitor::the_monitor_answers [monitor_command] [needs Monitor];
+    Running: monitor::qmp_has_answers_and_events [qmp qmp_events wait_for_qmp_event] [needs Qmp];
     Running: lan::machines_know_and_reach_each_other [] [needs Lan];
     Running: lan::interfaces_are_those_of_the_plan [] [needs Lan];
     Running: lan::broadcasts_are_heard [] [needs Lan];
     Running: lan::a_blocked_machine_is_cut_off_until_it_is_unblocked [block unblock] [needs Lan Cable];
     Running: lan::the_network_can_be_unplugged [] [needs Lan Cable];
+    Running: lan::a_port_of_the_host_leads_into_the_machine [forward_port] [needs Lan];
     Running: power::power_off_from_inside_is_seen [wait_for_shutdown] [needs Units Console];
 
     Power: power::a_machine_is_ready_for_everyone [start];
@@ -131,7 +143,9 @@ mod tests {
         let sources = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
         let sources = sources.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
         let text: String = sources.map(|path| std::fs::read_to_string(path).unwrap()).collect();
-        let names = text.split("\n    pub async fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next());
+        let blocks = text.split("\nimpl Machine {").skip(1).filter_map(|rest| rest.split("\n}").next());
+        let names = blocks.flat_map(|block| block.split("\n    pub async fn ").skip(1));
+        let names = names.filter_map(|rest| rest.split(['(', '<']).next());
         names.map(str::to_owned).collect()
     }
 

@@ -15,8 +15,6 @@ pub enum Power {
     Console,
     /// Its console takes input.
     Terminal,
-    /// It has virtual terminals whose text can be read, or a console in their place.
-    Tty,
     /// It reboots.
     Reboot,
     /// It is on a LAN with others, and knows their names.

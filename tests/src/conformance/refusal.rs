@@ -1,8 +1,11 @@
 //! What a backend's list says that machines cannot do must be refused, with the reason of the list.
 
 use std::fmt::Display;
+use std::time::Duration;
 
+use driver_core::guest::Button;
 use driver_core::machine::Machine;
+use serde_json::Value;
 
 use super::{Cannot, Power, SOON, Stage};
 use crate::TestResult;
@@ -16,6 +19,13 @@ pub(super) const ALL: &[(Power, &str, &[&str])] = &[
         "units_are_refused",
         &["systemctl", "start_job", "stop_job", "unit_info", "unit_property", "require_unit_state", "wait_for_unit"],
     ),
+    (Power::Terminal, "typing_into_the_console_is_refused", &["send_console"]),
+    (Power::Screen, "screenshots_are_refused", &["screenshot"]),
+    (Power::ScreenText, "reading_the_screen_is_refused", &["screen_text", "screen_text_variants", "wait_for_text"]),
+    (Power::Keyboard, "keys_are_refused", &["send_key", "send_chars"]),
+    (Power::Pointer, "pointing_is_refused", &["move_pointer", "click", "press_button", "release_button"]),
+    (Power::Monitor, "the_monitor_is_refused", &["monitor_command"]),
+    (Power::Qmp, "qmp_is_refused", &["qmp", "qmp_events", "wait_for_qmp_event"]),
 ];
 
 /// The name of the check that a power is refused, and its verbs; none for powers without verbs.
@@ -34,7 +44,31 @@ pub(super) async fn check(stage: &Stage, cannot: Cannot) -> TestResult {
         }
         Power::Reboot => verdict.of("reboot", machine.reboot().await),
         Power::Units => units(machine, &verdict).await,
-        _ => Ok(()),
+        Power::Terminal => verdict.of("send_console", machine.send_console(b"\n").await),
+        Power::Screen => verdict.of("screenshot", machine.screenshot("refused").await),
+        Power::ScreenText => {
+            verdict.of("screen_text", machine.screen_text().await)?;
+            verdict.of("screen_text_variants", machine.screen_text_variants().await.map(drop))?;
+            verdict.of("wait_for_text", machine.wait_for_text("x", SOON).await)
+        }
+        Power::Keyboard => {
+            verdict.of("send_key", machine.send_key("a", Duration::ZERO).await)?;
+            verdict.of("send_chars", machine.send_chars("a", Duration::ZERO).await)
+        }
+        Power::Pointer => {
+            verdict.of("move_pointer", machine.move_pointer(0.5, 0.5).await)?;
+            verdict.of("click", machine.click(Button::Left).await)?;
+            verdict.of("press_button", machine.press_button(Button::Left).await)?;
+            verdict.of("release_button", machine.release_button(Button::Left).await)
+        }
+        Power::Monitor => verdict.of("monitor_command", machine.monitor_command("info status").await),
+        Power::Qmp => {
+            verdict.of("qmp", machine.qmp("query-status", Value::Null).await)?;
+            verdict.of("qmp_events", machine.qmp_events().await)?;
+            verdict.of("wait_for_qmp_event", machine.wait_for_qmp_event(|_| true, SOON).await)
+        }
+        // No verb is about these.
+        Power::StderrApart | Power::Overlap | Power::Files | Power::Console | Power::Lan => Ok(()),
     }
 }
 

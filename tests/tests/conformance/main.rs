@@ -33,15 +33,14 @@ async fn fake(group: Group) -> TestResult {
             cannot(Power::Files, "its files are the host's"),
             cannot(Power::Units, "no systemd"),
             cannot(Power::Console, "its console says what the test's script has it say"),
-            cannot(Power::Terminal, "no console input"),
-            cannot(Power::Tty, "no terminal"),
+            cannot(Power::Terminal, "no console that takes input"),
             cannot(Power::Lan, "its network is the host's"),
             cannot(Power::Screen, "no screen"),
             cannot(Power::ScreenText, "no screen"),
             cannot(Power::Keyboard, "no keyboard"),
             cannot(Power::Pointer, "no pointer"),
-            cannot(Power::Monitor, "no monitor"),
-            cannot(Power::Qmp, "no QMP"),
+            cannot(Power::Monitor, "no QEMU monitor"),
+            cannot(Power::Qmp, "no QEMU monitor"),
         ],
     };
     run_group(&subject, group).await.passed()
@@ -62,8 +61,8 @@ async fn nspawn(group: Group) -> TestResult {
             cannot(Power::Pointer, "no pointer"),
             cannot(Power::Screen, "no screen"),
             cannot(Power::ScreenText, "no screen"),
-            cannot(Power::Qmp, "no QMP"),
-            cannot(Power::Monitor, "no monitor"),
+            cannot(Power::Qmp, "no QEMU monitor"),
+            cannot(Power::Monitor, "no QEMU monitor"),
         ],
     };
     run_group(&subject, group).await.passed()

@@ -69,3 +69,32 @@ pub(in super::super) async fn the_network_can_be_unplugged(stage: &Stage) -> Tes
     assert!(error.to_string().contains("no interface number 8"), "{error}");
     Ok(())
 }
+
+pub(in super::super) async fn a_port_of_the_host_leads_into_the_machine(stage: &Stage) -> TestResult {
+    use std::io::{Read, Write};
+
+    let machine = stage.up().await?;
+    let serve = "nohup python3 -c \"
+import socket
+s = socket.create_server(('', 8100))
+while True:
+    c, _ = s.accept()
+    c.sendall(c.recv(100).upper())
+    c.close()\" >/dev/null 2>&1 & echo $! >server";
+    machine.succeed(serve, Some(SOON)).await?;
+    machine.wait_for_open_port(8100, "localhost", SOON).await?;
+    let address = machine.forward_port(0, 8100).await?;
+    assert!(address.ip().is_loopback(), "{address}");
+    let talk = tokio::task::spawn_blocking(move || {
+        let mut stream = std::net::TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(SOON))?;
+        stream.write_all(b"hello")?;
+        let mut said = String::new();
+        stream.read_to_string(&mut said).map(|_| said)
+    });
+    assert_eq!(talk.await??, "HELLO");
+    let error = machine.forward_port(address.port(), 22).await.expect_err("it is in use").to_string();
+    assert!(error.contains("forward_port") && error.contains(machine.name()), "{error}");
+    machine.succeed("kill $(cat server)", Some(SOON)).await?;
+    Ok(())
+}
