@@ -244,6 +244,10 @@ impl Guest for Container {
         self.shared.life.ready().await
     }
 
+    async fn lost(&self) -> MachineError {
+        self.shared.life.lost().await
+    }
+
     async fn run(&self, command: Command) -> Result<Output, MachineError> {
         let operation = "run a command";
         let channel = self.shared.channel(operation)?;

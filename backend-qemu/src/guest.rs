@@ -186,6 +186,10 @@ impl Guest for Vm {
         self.shared.life.ready().await
     }
 
+    async fn lost(&self) -> MachineError {
+        self.shared.life.lost().await
+    }
+
     async fn run(&self, command: Command) -> Result<Output, MachineError> {
         let operation = "run a command";
         let mut shell = self.shared.shell.lock().await;

@@ -100,10 +100,14 @@ impl Life {
     /// Returns once it is lost though it is still there, with why, for [`Guest::lost`](crate::guest::Guest::lost).
     pub async fn lost(&self) -> MachineError {
         let mut standing = self.standing.subscribe();
-        match standing.wait_for(|standing| matches!(standing, Standing::Lost(_))).await.as_deref() {
-            Ok(Standing::Lost(why)) => self.error("boot", why),
+        let why = match standing.wait_for(|standing| matches!(standing, Standing::Lost(_))).await.as_deref() {
+            Ok(Standing::Lost(why)) => Some(why.clone()),
+            _ => None,
+        };
+        match why {
+            Some(why) => self.error("boot", why),
             // The sender lives in `self`.
-            _ => std::future::pending().await,
+            None => std::future::pending().await,
         }
     }
 

@@ -30,8 +30,8 @@ impl Segment {
     /// mcast_snooping 0`). A namespace can hold many segments; they share nothing.
     ///
     /// The bridge forwards from the start, floods multicast to all ports whether or not anybody asked for it, forwards the link-local
-    /// groups that a bridge may (LLDP, 802.1X), and takes no part in the traffic: it has no address, of IPv6 neither. A call that fails
-    /// or is cancelled leaves nothing behind.
+    /// groups that a bridge may (LLDP, 802.1X), and takes no part in the traffic: it has no address, of IPv6 neither, until
+    /// [`connect`](Self::connect) gives it one. A call that fails or is cancelled leaves nothing behind.
     pub async fn bridge(namespace: Arc<Namespace>, name: InterfaceName) -> Result<Self, Error> {
         // The builder's bridges are up from the start, and then have an address before it can be forbidden.
         let message = LinkBridge::new(name.as_str())
@@ -75,8 +75,7 @@ impl Segment {
     /// For that the bridge gets an address, `own` with the length of its prefix in bits, and keeps it: from the first such call on the
     /// namespace takes part in the traffic. It passes no packets on from one segment to another: forwarding is turned off in it.
     pub async fn connect(&self, own: (IpAddr, u8), to: SocketAddr) -> Result<TcpStream, Error> {
-        let stream = socket::connect(&self.bridge, own, to);
-        stream.await
+        socket::connect(&self.bridge, own, to).await
     }
 
     /// Plugs in whoever has the returned descriptor: a tap, `port_name`, is a port of the bridge, and its frames pass through the

@@ -14,15 +14,21 @@ use super::machine::{Booting, FakeMachine};
 use super::reply::{Deed, Reply};
 use crate::console::Console;
 use crate::error::MachineError;
-use crate::guest::{Cable, Channel, Command, Exit, Guest, Output};
+use crate::guest::{
+    Cable, Channel, Command, Exit, Guest, Keyboard, Monitor, Output, Pointer, QmpEvents, Screen, Terminal,
+};
 
 /// One boot of a fake machine.
 #[derive(Debug)]
 pub(super) struct FakeGuest {
-    machine: FakeMachine,
+    pub(super) machine: FakeMachine,
     pub(super) console: Console,
     boot_timeout: Duration,
+    /// Counts its reboots by itself.
+    boots: watch::Sender<u32>,
     life: watch::Sender<Option<Exit>>,
+    lost: watch::Sender<Option<String>>,
+    pub(super) events: QmpEvents,
     boot: Mutex<Boot>,
     /// Held by the command that runs where commands cannot overlap.
     turn: tokio::sync::Mutex<()>,
@@ -39,12 +45,15 @@ struct Boot {
 impl FakeGuest {
     pub(super) fn new(machine: FakeMachine, console: Console, boot_timeout: Duration) -> Self {
         let boot = Mutex::new(Boot { began: Instant::now(), takes: None });
-        let (life, _) = watch::channel(None);
+        let (life, lost) = (watch::Sender::new(None), watch::Sender::new(None));
         let guest = Self {
             machine,
             console,
             boot_timeout,
+            boots: watch::Sender::new(0),
             life,
+            lost,
+            events: QmpEvents::default(),
             boot,
             turn: tokio::sync::Mutex::default(),
             fate: Mutex::default(),
@@ -55,6 +64,16 @@ impl FakeGuest {
 
     pub(super) fn end(&self, exit: Exit) {
         self.life.send_if_modified(|life| life.is_none() && life.replace(exit).is_none());
+    }
+
+    pub(super) fn lose(&self, why: &str) {
+        self.lost.send_replace(Some(why.into()));
+    }
+
+    /// Reboots by itself: commands that run are lost, and it boots anew.
+    pub(super) fn reboot_by_itself(&self) {
+        self.begin();
+        self.boots.send_modify(|boots| *boots += 1);
     }
 
     /// Begins to boot.
@@ -80,7 +99,7 @@ impl FakeGuest {
         *self.fate.lock().unwrap_or_else(PoisonError::into_inner) = Some(AbortOnDropHandle::new(fate));
     }
 
-    fn error(&self, operation: &str, cause: impl Into<String>) -> MachineError {
+    pub(super) fn error(&self, operation: &str, cause: impl Into<String>) -> MachineError {
         MachineError::new(self.machine.name(), operation, cause)
     }
 
@@ -133,6 +152,7 @@ impl Guest for FakeGuest {
         tokio::select! {
             biased;
             exit = self.exited() => Err(self.error("boot", format!("it ended: {exit:?}")).gone()),
+            lost = self.lost() => Err(lost),
             () = booted => Ok(()),
             () = until(self.boot_timeout) => {
                 Err(self.error("boot", "it never took commands").after(self.boot_timeout))
@@ -140,12 +160,23 @@ impl Guest for FakeGuest {
         }
     }
 
+    async fn lost(&self) -> MachineError {
+        let mut lost = self.lost.subscribe();
+        match lost.wait_for(Option::is_some).await.ok().and_then(|why| why.clone()) {
+            Some(why) => self.error("boot", why),
+            None => pending().await,
+        }
+    }
+
     async fn run(&self, command: Command) -> Result<Output, MachineError> {
+        let mut boots = self.boots.subscribe();
         let reply = self.machine.hear(&command.script);
         let _turn = if self.channel().overlap { None } else { Some(self.turn.lock().await) };
         tokio::select! {
             biased;
             _ = self.exited() => Err(self.error("run a command", "the channel is closed")),
+            lost = self.lost() => Err(lost),
+            _ = boots.changed() => Err(self.error("run a command", "the channel is closed")),
             answer = self.answer(reply, command) => answer,
         }
     }
@@ -176,6 +207,26 @@ impl Guest for FakeGuest {
 
     fn cable(&self) -> Option<&dyn Cable> {
         if self.machine.script().cable { Some(self) } else { None }
+    }
+
+    fn terminal(&self) -> Option<&dyn Terminal> {
+        if self.machine.script().devices.has_terminal { Some(self) } else { None }
+    }
+
+    fn screen(&self) -> Option<&dyn Screen> {
+        if self.machine.script().devices.picture.is_some() { Some(self) } else { None }
+    }
+
+    fn keyboard(&self) -> Option<&dyn Keyboard> {
+        if self.machine.script().devices.keys.is_some() { Some(self) } else { None }
+    }
+
+    fn pointer(&self) -> Option<&dyn Pointer> {
+        if self.machine.script().devices.has_pointer { Some(self) } else { None }
+    }
+
+    fn monitor(&self) -> Option<&dyn Monitor> {
+        if self.machine.script().devices.has_monitor { Some(self) } else { None }
     }
 }
 

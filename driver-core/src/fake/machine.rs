@@ -5,15 +5,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use netbridge::Segment;
+use serde_json::Value;
 use tokio::time::sleep;
 
+use super::devices::{Devices, Pointed};
 use super::guest::FakeGuest;
 use super::reply::Reply;
 use crate::backend::StartRequest;
 use crate::console::Console;
 use crate::error::MachineError;
-use crate::guest::{Channel, Exit, Guest};
+use crate::guest::{Channel, Exit, Guest, QmpRefusal};
 use crate::machine::Launch;
+use crate::network::Attachment;
 use crate::spec::{MachineSpec, Problem};
 
 /// One machine of a [`FakeBackend`](super::FakeBackend). Clones are the same machine.
@@ -52,6 +56,9 @@ pub(super) struct Script {
     rules: Vec<(String, VecDeque<Reply>)>,
     pub(super) commands: Vec<String>,
     pub(super) unplugged: Vec<usize>,
+    pub(super) devices: Devices,
+    pub(super) boots_at_once: Option<usize>,
+    lan: Option<(Arc<Segment>, Attachment)>,
     starts: usize,
     request: Option<StartRequest>,
     live: Weak<FakeGuest>,
@@ -69,6 +76,9 @@ impl FakeMachine {
             rules: Vec::new(),
             commands: Vec::new(),
             unplugged: Vec::new(),
+            devices: Devices::default(),
+            boots_at_once: None,
+            lan: None,
             starts: 0,
             request: None,
             live: Weak::new(),
@@ -101,6 +111,46 @@ impl FakeMachine {
         self.script().cable = false;
     }
 
+    /// Gives it a screen that shows this from now on: a PNG file.
+    pub fn shows(&self, png: impl Into<Vec<u8>>) {
+        self.script().devices.picture = Some(png.into());
+    }
+
+    /// Gives it a keyboard with keys of these names, besides those that type a character of ASCII.
+    pub fn has_keyboard<K: Into<String>>(&self, keys: impl IntoIterator<Item = K>) {
+        self.script().devices.keys = Some(keys.into_iter().map(Into::into).collect());
+    }
+
+    /// Gives it a pointer.
+    pub fn has_pointer(&self) {
+        self.script().devices.has_pointer = true;
+    }
+
+    /// Lets its console take input.
+    pub fn has_terminal(&self) {
+        self.script().devices.has_terminal = true;
+    }
+
+    /// Gives it a QEMU monitor, whose answers are empty unless said otherwise.
+    pub fn has_monitor(&self) {
+        self.script().devices.has_monitor = true;
+    }
+
+    /// Sets what the monitor prints for lines that begin with some text.
+    pub fn monitor_prints(&self, line: &str, text: &str) {
+        self.script().devices.lines.push((line.into(), text.into()));
+    }
+
+    /// Sets what the monitor answers to a QMP command.
+    pub fn qmp_answers(&self, command: &str, reply: Result<Value, QmpRefusal>) {
+        self.script().devices.replies.push((command.into(), reply));
+    }
+
+    /// Plugs its first interface into a LAN, where ports can be forwarded to.
+    pub fn on_lan(&self, segment: Arc<Segment>, attachment: Attachment) {
+        self.script().lan = Some((segment, attachment));
+    }
+
     /// Sets how long powering off takes; `None` is for ever.
     pub fn powers_off(&self, takes: Option<Duration>) {
         self.script().power_off = takes;
@@ -128,6 +178,27 @@ impl FakeMachine {
         }
     }
 
+    /// Lets a QMP event come, if it runs: a message with the key `event`.
+    pub fn emit(&self, event: Value) {
+        if let Some(guest) = self.live() {
+            guest.events.push(event);
+        }
+    }
+
+    /// Lets it be there but never take commands any more, for this reason, if it runs.
+    pub fn lose(&self, why: &str) {
+        if let Some(guest) = self.live() {
+            guest.lose(why);
+        }
+    }
+
+    /// Lets it reboot by itself, if it runs, whether or not it may.
+    pub fn reboot(&self) {
+        if let Some(guest) = self.live() {
+            guest.reboot_by_itself();
+        }
+    }
+
     /// Ends it, if it runs.
     pub fn die(&self, exit: Exit) {
         if let Some(guest) = self.live() {
@@ -138,6 +209,31 @@ impl FakeMachine {
     /// The scripts of all commands so far, in the order in which they came.
     pub fn commands(&self) -> Vec<String> {
         self.script().commands.clone()
+    }
+
+    /// The keys that were pressed.
+    pub fn pressed(&self) -> Vec<String> {
+        self.script().devices.pressed.clone()
+    }
+
+    /// What its pointer was told to do.
+    pub fn pointed(&self) -> Vec<Pointed> {
+        self.script().devices.pointed.clone()
+    }
+
+    /// What was typed into its console.
+    pub fn typed(&self) -> Vec<u8> {
+        self.script().devices.typed.clone()
+    }
+
+    /// The lines that its monitor was given.
+    pub fn monitor_lines(&self) -> Vec<String> {
+        self.script().devices.asked.clone()
+    }
+
+    /// The QMP commands that it was given, with their arguments.
+    pub fn qmp_commands(&self) -> Vec<(String, Value)> {
+        self.script().devices.executed.clone()
     }
 
     /// How often it was launched.
@@ -214,5 +310,13 @@ impl FakeMachine {
 impl Launch for FakeMachine {
     async fn launch(&self, _allow_reboot: bool, console: Console) -> Result<Arc<dyn Guest>, MachineError> {
         self.boot(None, console).await
+    }
+
+    fn boots_at_once(&self) -> Option<usize> {
+        self.script().boots_at_once
+    }
+
+    fn attachment(&self, index: usize) -> Option<(Arc<Segment>, Attachment)> {
+        self.script().lan.clone().filter(|_| index == 0)
     }
 }

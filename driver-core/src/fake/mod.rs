@@ -23,6 +23,7 @@
 //! # }
 //! ```
 
+mod devices;
 mod guest;
 mod host;
 mod machine;
@@ -39,6 +40,7 @@ use crate::error::MachineError;
 use crate::guest::Guest;
 use crate::spec::{MachineSpec, Problem};
 
+pub use devices::Pointed;
 pub use machine::{Booting, FakeMachine};
 pub use reply::Reply;
 
@@ -53,6 +55,7 @@ pub struct FakeBackend {
 struct Shared {
     machines: BTreeMap<String, FakeMachine>,
     lacks: Vec<Problem>,
+    boots_at_once: Option<usize>,
 }
 
 impl FakeBackend {
@@ -69,7 +72,22 @@ impl FakeBackend {
     /// The machine with this name, to script and to watch; made when first asked for.
     pub fn machine(&self, name: &str) -> FakeMachine {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.machines.entry(name.into()).or_insert_with(|| FakeMachine::new(name, &self.name)).clone()
+        let count = shared.boots_at_once;
+        let machine = shared.machines.entry(name.into()).or_insert_with(|| {
+            let machine = FakeMachine::new(name, &self.name);
+            machine.script().boots_at_once = count;
+            machine
+        });
+        machine.clone()
+    }
+
+    /// Sets how many machines the host has room to boot at a time; also for the [`FakeMachine`]s that are launched without the backend.
+    pub fn boots_at_once(&self, count: Option<usize>) {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.boots_at_once = count;
+        for machine in shared.machines.values() {
+            machine.script().boots_at_once = count;
+        }
     }
 
     /// Lets the host lack something, which [`Backend::preflight`] will report.
@@ -96,6 +114,10 @@ impl Backend for FakeBackend {
 
     fn check(&self, machine: &MachineSpec) -> Vec<Problem> {
         self.machine(&machine.name).refusals()
+    }
+
+    fn boots_at_once(&self) -> Option<usize> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).boots_at_once
     }
 
     async fn start(

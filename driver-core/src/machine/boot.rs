@@ -80,6 +80,11 @@ impl Boot {
         ready
     }
 
+    /// Whether it boots, which it also does when it reboots by itself.
+    pub(super) fn is_booting(&self) -> bool {
+        self.guest.ready().now_or_never().is_none()
+    }
+
     /// The error of a machine that ends within moments: what runs in it is killed some time before it is gone itself.
     pub(super) async fn ending(&self, operation: &str) -> Option<MachineError> {
         let exit = timeout(LAG, self.ended()).await.ok()?;

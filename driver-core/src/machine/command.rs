@@ -10,7 +10,7 @@ use super::{GRACE, Machine};
 use crate::error::Error;
 use crate::event::{Kind, Level};
 use crate::guest::{Command, Output};
-use crate::wait::{Found, Wait};
+use crate::wait::{Found, Look};
 
 impl Machine {
     /// Runs a command under `set -euo pipefail`, whatever its status. `timeout` ends it in the guest, with status 124; `None` sets no
@@ -75,9 +75,7 @@ impl Machine {
     ) -> Result<String, Error> {
         let machine = &self;
         let boot = &machine.connect().await?;
-        let wait = Wait::new(machine.name(), what, timeout);
-        let gone = async { boot.over(what).await.into() };
-        wait.until(gone, |look| async move {
+        let look = |look: Look| async move {
             let (output, elapsed) = machine.timed(boot, command, Some(look.limit)).await?;
             let holds = wanted(output.status);
             // Only the try that decides is of interest; the others would fill the record.
@@ -91,13 +89,8 @@ impl Machine {
                 machine.show(&output);
             }
             Ok(Found::Instead(format!("exit code {}", output.status)))
-        })
-        .await
-    }
-
-    /// Runs a command of a wait, unrecorded. None while the machine, which may do so, reboots.
-    pub(super) async fn glance(&self, boot: &Boot, command: &str, limit: Duration) -> Result<Option<Output>, Error> {
-        Ok(Some(self.quietly(boot, command, limit).await?))
+        };
+        machine.watch(boot, what, timeout, look).await
     }
 
     /// Runs a command that is the machine's own business, unrecorded.

@@ -1,5 +1,6 @@
 //! Waits for what the guest's bash can see by builtins.
 
+use std::future::Future;
 use std::io::pipe;
 use std::time::Duration;
 
@@ -36,11 +37,39 @@ impl Machine {
         let what = &*condition.what;
         let step = self.step(what, |machine| async move {
             let boot = &machine.connect().await?;
-            let wait = Wait::new(machine.name(), what, timeout);
-            let gone = async { boot.over(what).await.into() };
-            wait.until(gone, |look| machine.look(boot, condition, look)).await
+            machine.watch(boot, what, timeout, |look| machine.look(boot, condition, look)).await
         });
         step.await
+    }
+
+    /// Looks by commands until a condition holds. It goes on over a reboot of the machine, and ends at once when the machine is gone or lost.
+    pub(super) async fn watch<T, F>(
+        &self,
+        boot: &Boot,
+        what: &str,
+        timeout: Duration,
+        mut look: impl FnMut(Look) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<Found<T>, Error>>,
+    {
+        let wait = Wait::new(self.name(), what, timeout);
+        let gone = async { boot.over(what).await.into() };
+        let patient = |moment: Look| {
+            let looked = look(moment);
+            async move {
+                if boot.is_booting() {
+                    // If it takes commands in time, the next look shows more. Otherwise the wait says why.
+                    let _ = tokio::time::timeout(moment.limit, boot.guest.ready()).await;
+                    return Ok(Found::Instead("it is booting".into()));
+                }
+                match looked.await {
+                    Err(_) if boot.is_booting() => Ok(Found::Instead("it is rebooting".into())),
+                    found => found,
+                }
+            }
+        };
+        wait.until(gone, patient).await
     }
 
     async fn look(&self, boot: &Boot, condition: &Condition, look: Look) -> Result<Found<()>, Error> {

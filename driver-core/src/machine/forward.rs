@@ -9,11 +9,12 @@ use std::time::Duration;
 use netbridge::Segment;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Machine;
+use super::listener::owner;
 use super::power::NO_NETWORK;
 use crate::error::Error;
 use crate::event::{Level, Recorder};
@@ -58,7 +59,10 @@ impl Machine {
             return Err(refuse(&format!("port {host_port} of the host already leads to the machine's port {to}")));
         }
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, host_port)).await;
-        let listener = listener.map_err(|error| refuse(&not_bound(host_port, &error)))?;
+        let listener = match listener {
+            Ok(listener) => listener,
+            Err(error) => return Err(refuse(&not_bound(host_port, &error).await)),
+        };
         let address = listener.local_addr().map_err(|error| refuse(&error.to_string()))?;
         let message = format!("forwarding {address} to port {guest_port}");
         self.recorder.message(Level::Info, message);
@@ -87,13 +91,17 @@ impl Machine {
     }
 }
 
-fn not_bound(port: u16, error: &io::Error) -> String {
-    let cure = match error.kind() {
-        io::ErrorKind::AddrInUse => "; choose another port of the host, or 0 for any that is free",
-        io::ErrorKind::PermissionDenied => "; choose a port above 1023",
-        _ => "",
+async fn not_bound(port: u16, error: &io::Error) -> String {
+    let more = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            let owner = spawn_blocking(move || owner(port)).await.ok().flatten();
+            let owner = owner.map(|owner| format!("; it is taken by {owner}")).unwrap_or_default();
+            format!("{owner}; choose another port of the host, or 0 for any that is free")
+        }
+        io::ErrorKind::PermissionDenied => "; choose a port above 1023".into(),
+        _ => String::new(),
     };
-    format!("cannot listen on port {port} of 127.0.0.1: {error}{cure}")
+    format!("cannot listen on port {port} of 127.0.0.1: {error}{more}")
 }
 
 /// Takes connections and relays them. All end when this is dropped.

@@ -14,6 +14,7 @@ mod console;
 mod files;
 mod forward;
 mod keyboard;
+mod listener;
 mod monitor;
 mod ocr;
 mod pattern;

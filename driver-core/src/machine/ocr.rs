@@ -40,6 +40,11 @@ pub(super) enum Unread {
     Late(Duration),
 }
 
+/// Lets the kernel end the calling process when the driver is killed. At the latest it ends when it has read its picture.
+fn end_with_us() -> std::io::Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?)
+}
+
 impl Tesseract {
     /// The one on the `PATH`.
     pub(super) fn find() -> Option<Self> {
@@ -61,6 +66,8 @@ impl Tesseract {
         // Mode 11 finds text anywhere on the screen. Which of its engines it uses, tesseract finds out by what is installed.
         command.args(["stdin", "stdout", "--psm", "11", "-c", "debug_file=/dev/null"]).env("OMP_THREAD_LIMIT", "1");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        // SAFETY: between fork and exec it makes one system call and touches no memory.
+        unsafe { command.pre_exec(end_with_us) };
         let mut child = command.spawn()?;
         let stdin = child.stdin.take();
         let write = async {

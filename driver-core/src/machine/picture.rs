@@ -17,36 +17,38 @@ pub(super) enum BadPicture {
 pub(super) enum Reading {
     /// Nothing.
     Raw,
-    /// What is dark becomes black, everything else white.
-    Dark,
-    /// What is light becomes black, everything else white.
-    Light,
+    /// It is enlarged in shades of gray, with more contrast.
+    Large,
+    /// The same, and only what is dark stays so. All else becomes white: bright and dim text on a black screen become alike.
+    TwoTone,
 }
 
-/// How much larger letters get: those of a screen are 10 to 20 pixels high, and 30 to 40 are read best.
-const SCALE: usize = 3;
+/// How much larger letters get: those of a screen are 8 to 16 pixels high, and 20 to 30 are read best.
+const SCALE: usize = 2;
 /// No picture gets more pixels than this (an A4 page at 300 dpi, twice): reading takes time for each.
 const PIXELS: usize = 16_000_000;
-/// The share of a picture's darkest and lightest pixels that may be lost when its contrast is raised: one in this many.
-const OUTLIERS: usize = 200;
+/// Of so many pixels one may be lost at either end when the contrast is raised. A line of text takes less than a hundredth of a screen.
+const OUTLIERS: usize = 5000;
+/// Shades below this one are dark.
+const DARK: u8 = 0x40;
 /// 300 dpi.
 const PIXELS_PER_METRE: u32 = 11_811;
 
 impl Reading {
     /// All, in the order in which they are tried.
-    pub(super) const ALL: &'static [Self] = &[Self::Raw, Self::Dark, Self::Light];
+    pub(super) const ALL: &'static [Self] = &[Self::Raw, Self::Large, Self::TwoTone];
 
     /// The PNG file to read for this one.
     pub(super) fn prepare(self, png: Arc<Vec<u8>>) -> Result<Vec<u8>, BadPicture> {
-        let ink: fn(u8) -> u8 = match self {
-            Self::Raw => return Ok(Arc::unwrap_or_clone(png)),
-            Self::Dark => |gray| if gray < 0x40 { 0 } else { 0xff },
-            Self::Light => |gray| if gray >= 0xc0 { 0 } else { 0xff },
-        };
+        if self == Self::Raw {
+            return Ok(Arc::unwrap_or_clone(png));
+        }
         let mut picture = Gray::decode(&png)?;
         picture.stretch();
         let mut picture = picture.scale();
-        picture.map(ink);
+        if self == Self::TwoTone {
+            picture.map(|shade| if shade < DARK { 0 } else { u8::MAX });
+        }
         Ok(picture.encode()?)
     }
 }
@@ -218,24 +220,24 @@ mod tests {
     #[test]
     fn pictures_grow_smoothly() {
         let large = gray(2, &[0, 60]).scale();
-        assert_eq!((large.width, large.height()), (6, 3));
-        assert_eq!(large.pixels[..6], [0, 0, 20, 40, 60, 60]);
+        assert_eq!((large.width, large.height()), (4, 2));
+        assert_eq!(large.pixels[..4], [0, 15, 45, 60]);
         let huge = gray(5000, &vec![9; 5000 * 3200]).scale();
         assert_eq!((huge.width, huge.height()), (5000, 3200));
     }
 
     #[test]
-    fn text_becomes_black_on_white() {
-        let png = Arc::new(gray(3, &[0, 128, 255]).encode().unwrap());
-        let row = |reading: Reading| Gray::decode(&reading.prepare(png.clone()).unwrap()).unwrap().pixels[..9].to_vec();
-        assert_eq!(row(Reading::Dark), [0, 0, 0, 255, 255, 255, 255, 255, 255]);
-        assert_eq!(row(Reading::Light), [255, 255, 255, 255, 255, 255, 0, 0, 0]);
+    fn each_reading_has_its_picture() {
+        let png = Arc::new(gray(3, &[50, 100, 150]).encode().unwrap());
+        let row = |reading: Reading| Gray::decode(&reading.prepare(png.clone()).unwrap()).unwrap().pixels[..6].to_vec();
+        assert_eq!(row(Reading::Large), [0, 31, 95, 159, 223, 255]);
+        assert_eq!(row(Reading::TwoTone), [0, 0, 255, 255, 255, 255]);
         assert_eq!(Reading::Raw.prepare(png.clone()).unwrap(), *png);
     }
 
     #[test]
     fn what_is_no_picture_is_told() {
-        let error = Reading::Dark.prepare(Arc::new(b"P6 1 1".to_vec())).unwrap_err();
+        let error = Reading::Large.prepare(Arc::new(b"P6 1 1".to_vec())).unwrap_err();
         assert!(error.to_string().starts_with("it is no PNG file"), "{error}");
     }
 }

@@ -139,6 +139,19 @@ impl Machine {
         outcome.wait_for(Option::is_some).await.ok().and_then(|launched| launched.clone()?.ok())
     }
 
+    /// How many machines of this one's backend the host has room to boot at a time; none if there is no such limit.
+    pub fn boots_at_once(&self) -> Option<usize> {
+        self.shared.launch.boots_at_once()
+    }
+
+    /// Returns once a boot that is going on is over, however that ends: it takes commands, or it never will.
+    pub async fn boot_is_over(&self) {
+        if let Some(boot) = self.running().await {
+            // Whoever needs the machine is told.
+            let _ = boot.ready(self.shared.options.boot_timeout).await;
+        }
+    }
+
     pub(super) async fn ready(&self, boot: &Boot) -> Result<(), Error> {
         if boot.is_ready() {
             return Ok(());

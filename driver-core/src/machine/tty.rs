@@ -8,7 +8,7 @@ use super::{DEFAULT_TIMEOUT, Machine};
 use crate::error::Error;
 use crate::event::Level;
 use crate::guest::Output;
-use crate::wait::{Found, Wait};
+use crate::wait::{Found, Look};
 
 /// The statuses by which the guest says that nothing has this terminal open, and that it has no virtual terminals at all.
 const NOT_OPEN: i32 = 66;
@@ -43,13 +43,9 @@ impl Machine {
         let what = &*what;
         let step = self.step(what, |machine| async move {
             let boot: &Boot = &*machine.connect().await?;
-            let wait = Wait::new(machine.name(), what, timeout);
-            let gone = async { boot.over(what).await.into() };
             let machine = &machine;
-            wait.until(gone, |moment| async move {
-                let Some(output) = machine.glance(boot, &look(number), moment.limit).await? else {
-                    return Ok(Found::Instead("it does not take commands".into()));
-                };
+            let glance = |moment: Look| async move {
+                let output = machine.quietly(boot, &look(number), moment.limit).await?;
                 if output.status == 124 {
                     return Ok(Found::Instead("no answer in time".into()));
                 }
@@ -64,8 +60,8 @@ impl Machine {
                     machine.recorder.message(Level::Info, message);
                 }
                 Ok(Found::Instead(format!("the text {text:?}")))
-            })
-            .await
+            };
+            machine.watch(boot, what, timeout, glance).await
         });
         step.await
     }

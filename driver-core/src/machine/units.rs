@@ -11,7 +11,7 @@ use super::shell::quote;
 use super::{DEFAULT_TIMEOUT, Machine};
 use crate::error::Error;
 use crate::guest::Output;
-use crate::wait::{Found, Wait};
+use crate::wait::{Found, Look};
 
 /// How long a unit must have been inactive without a job before nothing more is expected of it. What starts units (a login, a timer,
 /// another unit) may not have queued its job yet, although it is on its way.
@@ -92,10 +92,8 @@ impl Machine {
         let step = self.step(what, |machine| async move {
             let machine = &machine;
             let boot = &machine.connect().await?;
-            let wait = Wait::new(machine.name(), what, timeout);
-            let gone = async { boot.over(what).await.into() };
             let hopeless_since = &Mutex::new(None);
-            wait.until(gone, |look| async move {
+            let look = |look: Look| async move {
                 let hope = machine.look_at_unit(boot, unit, user, look.limit).await?;
                 let mut since = hopeless_since.lock().unwrap_or_else(PoisonError::into_inner);
                 match hope {
@@ -114,8 +112,8 @@ impl Machine {
                         }
                     }
                 }
-            })
-            .await
+            };
+            machine.watch(boot, what, timeout, look).await
         });
         step.await
     }

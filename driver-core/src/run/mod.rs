@@ -9,6 +9,7 @@ mod directory;
 mod keeper;
 mod launcher;
 mod namespaces;
+mod start_all;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,7 +21,7 @@ use futures::future::join_all;
 use netbridge::{InterfaceName, Namespace, Segment};
 
 use crate::backend::Backend;
-use crate::error::{Error, MachineError};
+use crate::error::Error;
 use crate::event::Recorder;
 use crate::machine::{Machine, Options};
 use crate::network::{self, NetworkPlan};
@@ -34,6 +35,7 @@ use namespaces::Namespaces;
 
 pub use directory::IDS;
 pub use namespaces::within;
+pub use start_all::start_all;
 
 /// What is wrong with a test on this host, all of it, before anything starts. Changes nothing.
 pub fn check(spec: &TestSpec, backends: &[Arc<dyn Backend>]) -> Vec<Problem> {
@@ -150,7 +152,7 @@ impl Run {
         self.namespaces.handle()
     }
 
-    /// Starts all machines at the same time. Fails with every failure, after all have either started or failed.
+    /// Starts all machines, as [`start_all`] does.
     pub async fn start_all(&self) -> Result<(), Error> {
         start_all(&self.machines).await
     }
@@ -211,24 +213,6 @@ impl Run {
             machines.push(Machine::new(machine.clone(), Arc::new(launcher), parts.recorder.clone(), options.clone()));
         }
         Ok(machines)
-    }
-}
-
-/// Starts these machines at the same time. Fails with every failure, after all have either started or failed.
-pub async fn start_all(machines: &[Machine]) -> Result<(), Error> {
-    let results = join_all(machines.iter().map(Machine::start)).await;
-    let failed: Vec<(&Machine, Error)> =
-        machines.iter().zip(results).filter_map(|(machine, result)| Some((machine, result.err()?))).collect();
-    match failed.len() {
-        0 => Ok(()),
-        1 => Err(failed.into_iter().next().expect("there is one").1),
-        _ => {
-            let names: Vec<&str> = failed.iter().map(|(machine, _)| machine.name()).collect();
-            let causes: Vec<String> =
-                failed.iter().map(|(machine, error)| format!("{}: {error}", machine.name())).collect();
-            let text = format!("Failed to start the following machines:\n{}", causes.join("\n"));
-            Err(MachineError::new(names.join(", "), "start", text).into())
-        }
     }
 }
 

@@ -6,5 +6,6 @@
 mod harness;
 mod lifecycle;
 mod namespace;
+mod socket;
 mod tap;
 mod traffic;

@@ -2,8 +2,13 @@
 
 mod command;
 mod console;
+mod devices;
 mod files;
+mod forward;
+mod lost;
 mod power;
+mod screen;
+mod tty;
 mod units;
 mod waits;
 
