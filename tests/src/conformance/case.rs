@@ -63,7 +63,7 @@ macro_rules! cases {
 
 /// All cases, in the order in which they are run: group, name, verbs, and what they need.
 pub const CASES: &[Case] = cases! {
-    Running: power::machines_start_at_the_same_time [start];
+    Running: power::machines_start_at_the_same_time [start boot_is_over];
     Running: power::the_list_is_true_of_the_guest [];
     Running: power::a_good_spec_has_no_problems [];
     Running: commands::status_is_that_of_a_shell [];

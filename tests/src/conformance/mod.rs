@@ -80,7 +80,7 @@ pub async fn run_group(subject: &Subject, group: Group) -> Report {
     let stage = match Stage::set(subject).await {
         Ok(stage) => stage,
         Err(error) => {
-            report.outcomes.push(failed(group, "the_stage_is_set", began, error.to_string()));
+            report.add(failed(group, "the_stage_is_set", began, error.to_string()));
             return report;
         }
     };
@@ -90,20 +90,23 @@ pub async fn run_group(subject: &Subject, group: Group) -> Report {
             Some(reason) => Verdict::Cannot(reason),
             None => judged((case.check)(&stage)).await,
         };
-        report.outcomes.push(Outcome { group, name: case.name, verbs: case.verbs, verdict, took: began.elapsed() });
+        report.add(Outcome { group, name: case.name, verbs: case.verbs, verdict, took: began.elapsed() });
     }
     if group == Group::Running {
         for cannot in &subject.cannot {
             let Some((name, verbs)) = refusal::of(cannot.power) else { continue };
             let began = Instant::now();
-            let verdict = judged(refusal::check(&stage, *cannot)).await;
-            report.outcomes.push(Outcome { group, name, verbs, verdict, took: began.elapsed() });
+            let verdict = match judged(refusal::check(&stage, *cannot)).await {
+                Verdict::Passed => Verdict::Refused(cannot.reason),
+                other => other,
+            };
+            report.add(Outcome { group, name, verbs, verdict, took: began.elapsed() });
         }
     }
     let began = Instant::now();
     match stage.finish().await {
         Ok(()) => {}
-        Err(error) => report.outcomes.push(failed(group, "nothing_is_left", began, error.to_string())),
+        Err(error) => report.add(failed(group, "nothing_is_left", began, error.to_string())),
     }
     report
 }

@@ -1,7 +1,7 @@
 //! What came of the cases.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::Write;
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub struct Outcome {
 pub enum Verdict {
     /// It passed.
     Passed,
+    /// What the backend's list says that its machines cannot do was refused, with this reason.
+    Refused(&'static str),
     /// It failed, for this reason.
     Failed(String),
     /// The backend's list says that its machines cannot do that, for this reason.
@@ -48,25 +50,25 @@ impl Report {
         Self { subject: subject.name, outcomes: Vec::new() }
     }
 
-    /// Prints each case and the table of verbs to standard error; fails with all cases that failed.
+    /// Adds what came of a case, and prints it to standard error: the test harness shows what a test prints only if the test fails.
+    pub(super) fn add(&mut self, outcome: Outcome) {
+        let verdict = match &outcome.verdict {
+            Verdict::Passed => "ok".to_owned(),
+            Verdict::Refused(reason) => format!("ok: refused, {reason}"),
+            Verdict::Failed(_) => "FAILED".to_owned(),
+            Verdict::Cannot(reason) => format!("cannot: {reason}"),
+        };
+        let (subject, group, name) = (self.subject, outcome.group, outcome.name);
+        let line =
+            format!("conformance: {subject}: {group}::{name} ... {verdict} ({:.2} s)\n", outcome.took.as_secs_f64());
+        // In one piece, since others write as well.
+        let _ = std::io::stderr().write_all(line.as_bytes());
+        self.outcomes.push(outcome);
+    }
+
+    /// Prints the table of verbs to standard error; fails with all cases that failed.
     pub fn passed(&self) -> TestResult {
-        let mut text = String::new();
-        for outcome in &self.outcomes {
-            let (subject, group, name) = (self.subject, outcome.group, outcome.name);
-            let took = outcome.took.as_secs_f64();
-            let _ = match &outcome.verdict {
-                Verdict::Passed => writeln!(text, "conformance: {subject}: {group}::{name} ... ok ({took:.2} s)"),
-                Verdict::Failed(_) => {
-                    writeln!(text, "conformance: {subject}: {group}::{name} ... FAILED ({took:.2} s)")
-                }
-                Verdict::Cannot(reason) => {
-                    writeln!(text, "conformance: {subject}: {group}::{name} ... cannot: {reason}")
-                }
-            };
-        }
-        let _ = writeln!(text, "{self}");
-        // Not by `eprint`: the test harness shows what a test prints only if the test fails.
-        std::io::stderr().write_all(text.as_bytes())?;
+        std::io::stderr().write_all(format!("{self}\n").as_bytes())?;
         let failures: Vec<String> = self.failures().collect();
         if failures.is_empty() { Ok(()) } else { Err(failures.join("\n").into()) }
     }
@@ -78,36 +80,33 @@ impl Report {
         })
     }
 
-    /// What became of each verb: a failure counts more than a pass, a pass more than what is on the list.
+    /// What became of each verb.
     fn verbs(&self) -> BTreeMap<&'static str, String> {
-        let weight = |verdict: &Verdict| match verdict {
-            Verdict::Failed(_) => 2,
-            Verdict::Passed => 1,
-            Verdict::Cannot(_) => 0,
-        };
-        let mut verbs: BTreeMap<&str, &Verdict> = BTreeMap::new();
-        let mut cannot: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut verbs: BTreeMap<&str, Vec<&Verdict>> = BTreeMap::new();
         for outcome in &self.outcomes {
             for verb in outcome.verbs {
-                if let Verdict::Cannot(reason) = outcome.verdict {
-                    cannot.insert(verb, reason);
-                }
-                let entry = verbs.entry(verb).or_insert(&outcome.verdict);
-                if weight(&outcome.verdict) > weight(entry) {
-                    *entry = &outcome.verdict;
-                }
+                verbs.entry(verb).or_default().push(&outcome.verdict);
             }
         }
-        let told = |(verb, verdict): (&'static str, &Verdict)| {
-            let told = match (verdict, cannot.get(verb)) {
-                (Verdict::Failed(_), _) => "FAILED".to_owned(),
-                (Verdict::Passed, Some(reason)) => format!("ok, as far as it can: {reason}"),
-                (Verdict::Passed, None) => "ok".to_owned(),
-                (Verdict::Cannot(reason), _) => format!("cannot: {reason}"),
-            };
-            (verb, told)
-        };
-        verbs.into_iter().map(told).collect()
+        verbs.into_iter().map(|(verb, verdicts)| (verb, told(&verdicts))).collect()
+    }
+}
+
+/// What several cases say of a verb: a failure counts more than all else.
+fn told(verdicts: &[&Verdict]) -> String {
+    let reason = verdicts.iter().find_map(|verdict| match verdict {
+        Verdict::Refused(reason) | Verdict::Cannot(reason) => Some(*reason),
+        Verdict::Passed | Verdict::Failed(_) => None,
+    });
+    let failed = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Failed(_)));
+    let passed = verdicts.contains(&&Verdict::Passed);
+    let refused = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Refused(_)));
+    match reason {
+        _ if failed => "FAILED".into(),
+        None => "ok".into(),
+        Some(reason) if passed => format!("ok, but not all of it: {reason}"),
+        Some(reason) if refused => format!("refused: {reason}"),
+        Some(reason) => format!("not asked: {reason}"),
     }
 }
 
@@ -118,5 +117,24 @@ impl fmt::Display for Report {
             writeln!(f, "  {verb:<26} {told}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_counts_more_than_all_else() {
+        let failed = Verdict::Failed("why".into());
+        for (verdicts, expected) in [
+            (&[&Verdict::Passed][..], "ok"),
+            (&[&Verdict::Passed, &failed, &Verdict::Cannot("no x")], "FAILED"),
+            (&[&Verdict::Cannot("no x"), &Verdict::Passed], "ok, but not all of it: no x"),
+            (&[&Verdict::Cannot("no x"), &Verdict::Refused("no x")], "refused: no x"),
+            (&[&Verdict::Cannot("no x")], "not asked: no x"),
+        ] {
+            assert_eq!(told(verdicts), expected);
+        }
     }
 }

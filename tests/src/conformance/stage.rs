@@ -28,7 +28,7 @@ pub const ONE: &str = "one";
 pub const TWO: &str = "two";
 
 /// How long anything may take that should take moments, also in an emulated machine on a busy host.
-pub const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_secs(90);
 
 /// How long a boot may take.
 const BOOT: Duration = Duration::from_secs(180);

@@ -21,6 +21,7 @@ pub(in super::super) async fn machines_start_at_the_same_time(stage: &Stage) -> 
     stage.run().start_all().await?;
     for machine in stage.run().machines() {
         assert!(machine.is_up(), "{} is down", machine.name());
+        timeout(SOON * 3, machine.boot_is_over()).await?;
         machine.succeed("true", Some(SOON)).await?;
         machine.start().await?;
     }
