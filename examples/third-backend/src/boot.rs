@@ -17,7 +17,7 @@ use driver_core::guest_files::{self, Change};
 use driver_core::mount::{Detached, mount, restrict_recursive};
 use driver_core::process::Child;
 use driver_core::run::{cgroup, within};
-use netbridge::{Interface, InterfaceName, Namespace, Port};
+use netbridge::{Namespace, Port};
 use nix::mount::{MntFlags, MsFlags};
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -53,7 +53,7 @@ pub(crate) struct Inside {
 /// Boots a machine as far as its pid 1.
 pub(crate) async fn start(request: &StartRequest, descriptors: &Descriptors) -> io::Result<Boot> {
     let network = Namespace::new().await.map_err(io::Error::other)?;
-    let ports = plug(request, descriptors, &network).await?;
+    let ports = descriptors.plug(&request.attachments, &network).await?;
     let cgroups = cgroup::make(&request.cgroups, &request.machine.name, 0);
     let open = |cgroup: PathBuf| OpenOptions::new().write(true).open(cgroup.join("cgroup.procs"));
     let cgroups = cgroups.into_iter().map(open).collect::<io::Result<Vec<_>>>()?;
@@ -91,22 +91,6 @@ fn child_of(pid: i32) -> Option<OwnedFd> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
     let child = Pid::from_raw(children.split_whitespace().next()?.parse().ok()?)?;
     rustix::process::pidfd_open(child, PidfdFlags::empty()).ok()
-}
-
-async fn plug(request: &StartRequest, descriptors: &Descriptors, network: &Namespace) -> io::Result<Vec<Port>> {
-    let mut ports = Vec::new();
-    for attachment in &request.attachments {
-        let segment = descriptors.segments.get(&attachment.vlan).ok_or_else(|| io::Error::other("no segment"))?;
-        let interface = Interface {
-            name: InterfaceName::new(&attachment.interface).map_err(io::Error::other)?,
-            mac: Some(attachment.mac),
-            addresses: vec![(attachment.ipv4.into(), 24), (attachment.ipv6.into(), 64)],
-            mtu: None,
-        };
-        let port = InterfaceName::new(attachment.port_name()).map_err(io::Error::other)?;
-        ports.push(segment.veth(port, network, &interface).await.map_err(io::Error::other)?);
-    }
-    Ok(ports)
 }
 
 /// Mounts an overlay above the host's root, unless an earlier boot has. It lasts as long as the run's mount namespace.

@@ -43,7 +43,7 @@ pub use report::{Outcome, Report, Verdict};
 pub use stage::{ONE, SOON, Stage, TWO};
 
 /// How long one case may take, boots in an emulated machine included.
-const CASE: Duration = Duration::from_secs(300);
+const CASE: Duration = Duration::from_secs(600);
 
 /// A backend under test.
 pub struct Subject {

@@ -30,8 +30,8 @@ pub const TWO: &str = "two";
 /// How long anything may take that should take moments, also in an emulated machine on a busy host.
 pub const SOON: Duration = Duration::from_secs(90);
 
-/// How long a boot may take.
-const BOOT: Duration = Duration::from_secs(180);
+/// How long a boot may take: in an emulated machine on a busy host, minutes.
+const BOOT: Duration = Duration::from_secs(300);
 
 /// A run with two machines. Commands of its own go to the first one's guest as they are.
 pub struct Stage {
