@@ -10,11 +10,10 @@ use std::sync::Arc;
 use driver_core::backend::{Descriptors, StartRequest};
 use driver_core::console::Console;
 use driver_core::event::Level;
-use driver_core::network::Attachment;
 use driver_core::process::{Child, wait_readable};
 use driver_core::run::{cgroup, within};
 use driver_core::spec::Machined;
-use netbridge::{Interface, InterfaceName, Namespace, Port};
+use netbridge::{Namespace, Port};
 use tokio::net::UnixDatagram;
 use tokio::task::JoinHandle;
 
@@ -84,7 +83,8 @@ pub(crate) async fn start(
     console: &Console,
 ) -> io::Result<Boot> {
     let (namespaces, owner) = namespaces(request, console).await?;
-    let ports = plug(request, descriptors, &namespaces).await?;
+    let network = Namespace::from_fd(namespaces.net.try_clone()?).await.map_err(io::Error::other)?;
+    let ports = descriptors.plug(&request.attachments, &network).await?;
     let scopes = scopes(request, console).await?;
     let mut cgroups = match scopes {
         // systemd moves the process.
@@ -190,31 +190,6 @@ async fn namespaces(request: &StartRequest, console: &Console) -> io::Result<(Na
         console.recorder().message(Level::Warning, text);
     }
     Ok((namespaces, owner))
-}
-
-/// Makes the machine's interfaces in its network namespace, ready before it boots.
-async fn plug(request: &StartRequest, descriptors: &Descriptors, namespaces: &Namespaces) -> io::Result<Vec<Port>> {
-    let target = Namespace::from_fd(namespaces.net.try_clone()?).await.map_err(io::Error::other)?;
-    let mut ports = Vec::with_capacity(request.attachments.len());
-    for attachment in &request.attachments {
-        let segment = descriptors
-            .segments
-            .get(&attachment.vlan)
-            .ok_or_else(|| io::Error::other(format!("VLAN {} has no segment", attachment.vlan)))?;
-        let interface = interface(attachment)?;
-        let port = InterfaceName::new(attachment.port_name()).map_err(io::Error::other)?;
-        ports.push(segment.veth(port, &target, &interface).await.map_err(io::Error::other)?);
-    }
-    Ok(ports)
-}
-
-fn interface(attachment: &Attachment) -> io::Result<Interface> {
-    Ok(Interface {
-        name: InterfaceName::new(&attachment.interface).map_err(io::Error::other)?,
-        mac: Some(attachment.mac),
-        addresses: vec![(attachment.ipv4.into(), 24), (attachment.ipv6.into(), 64)],
-        mtu: None,
-    })
 }
 
 /// Copies the mounts that the machine's `binds` show.

@@ -1,12 +1,14 @@
 //! What makes machines: the trait that a backend implements.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use netbridge::{Interface, InterfaceName, Namespace, Port};
 use serde::{Deserialize, Serialize};
 
 use crate::console::Console;
@@ -80,4 +82,26 @@ pub struct Descriptors {
     pub init: Arc<OwnedFd>,
     /// Each VLAN's segment.
     pub segments: BTreeMap<VlanId, Arc<netbridge::Segment>>,
+}
+
+impl Descriptors {
+    /// Makes a machine's interfaces in its network namespace `target`, plugged into their segments, in the order of `attachments`. A call that
+    /// fails or is cancelled leaves none.
+    pub async fn plug(&self, attachments: &[Attachment], target: &Namespace) -> io::Result<Vec<Port>> {
+        let mut ports = Vec::with_capacity(attachments.len());
+        for attachment in attachments {
+            let segment = self.segments.get(&attachment.vlan);
+            let segment =
+                segment.ok_or_else(|| io::Error::other(format!("VLAN {} has no segment", attachment.vlan)))?;
+            let interface = Interface {
+                name: InterfaceName::new(&attachment.interface).map_err(io::Error::other)?,
+                mac: Some(attachment.mac),
+                addresses: vec![(attachment.ipv4.into(), 24), (attachment.ipv6.into(), 64)],
+                mtu: None,
+            };
+            let port = InterfaceName::new(attachment.port_name()).map_err(io::Error::other)?;
+            ports.push(segment.veth(port, target, &interface).await.map_err(io::Error::other)?);
+        }
+        Ok(ports)
+    }
 }

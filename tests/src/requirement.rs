@@ -9,6 +9,11 @@ use driver_core::backend::Backend;
 use crate::roots::SmallRoot;
 use crate::systemd_host::SystemdHost;
 
+/// Whether this process is root, as a run's namespaces need it.
+pub fn root() -> bool {
+    met((!rustix::process::geteuid().is_root()).then(|| "the namespaces of a run need root".into()))
+}
+
 /// Whether containers can run here.
 pub fn containers() -> bool {
     met(lacking_for_containers())
@@ -19,6 +24,11 @@ pub fn virtual_machines() -> bool {
     let problems = Qemu::new().preflight(&[]);
     let lacking = (!problems.is_empty()).then(|| driver_core::spec::list(&problems));
     met(lacking_for_containers().or(lacking))
+}
+
+/// Whether `program` is on the `PATH`.
+pub fn program(program: &str) -> bool {
+    met(lacking_program(program))
 }
 
 /// Whether containers and `program` can run here.

@@ -77,7 +77,9 @@ impl Machine {
         let boot = &machine.connect().await?;
         let look = |look: Look| async move {
             let (output, elapsed) = machine.timed(boot, command, Some(look.limit)).await?;
-            let holds = wanted(output.status);
+            // What the wait's own deadline cuts off has neither succeeded nor failed.
+            let cut_off = output.status == 124 && elapsed >= look.limit;
+            let holds = !cut_off && wanted(output.status);
             // Only the try that decides is of interest; the others would fill the record.
             if holds || look.last {
                 machine.record(command, &output, elapsed);

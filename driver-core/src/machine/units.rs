@@ -37,6 +37,7 @@ impl Machine {
     pub async fn unit_info(&self, unit: &str, user: Option<&str>) -> Result<BTreeMap<String, String>, Error> {
         let output = self.systemctl(&format!("--no-pager show -- {}", quote(unit)), user).await?;
         if output.status != 0 {
+            self.needs_systemd("unit_info").await?;
             return Err(self.refused(no_info(unit, user, &output)));
         }
         let text = output.text();
@@ -48,6 +49,7 @@ impl Machine {
     pub async fn unit_property(&self, unit: &str, property: &str, user: Option<&str>) -> Result<String, Error> {
         let output = self.systemctl(&show(unit, property), user).await?;
         if output.status != 0 {
+            self.needs_systemd("unit_property").await?;
             let whose = under(user);
             let status = output.status;
             let message = format!(
@@ -65,7 +67,10 @@ impl Machine {
             let boot = machine.connect().await?;
             let found = match machine.unit_state(&boot, unit, None, DEFAULT_TIMEOUT).await? {
                 Ok(found) => found,
-                Err(message) => return Err(machine.refused(message)),
+                Err(message) => {
+                    machine.needs_systemd("require_unit_state").await?;
+                    return Err(machine.refused(message));
+                }
             };
             if found == state {
                 return Ok(());
@@ -113,11 +118,23 @@ impl Machine {
         step.await
     }
 
+    /// Refuses a verb about units in a machine that has none, which is told as `sd_booted(3)` does.
+    async fn needs_systemd(&self, verb: &str) -> Result<(), Error> {
+        let boot = self.connect().await?;
+        match self.quietly(&boot, "[[ -d /run/systemd/system ]]", DEFAULT_TIMEOUT).await?.status {
+            1 => Err(self.cannot(verb, "there is no systemd in it, so it has no units")),
+            _ => Ok(()),
+        }
+    }
+
     async fn look_at_unit(&self, boot: &Boot, unit: &str, user: Option<&str>, limit: Duration) -> Result<Hope, Error> {
         let state = match self.unit_state(boot, unit, user, limit).await? {
             Ok(state) => state,
             // A manager that is about to start, or executes itself anew, does not answer for a moment.
-            Err(message) => return Ok(Hope::None(message)),
+            Err(message) => {
+                self.needs_systemd("wait_for_unit").await?;
+                return Ok(Hope::None(message));
+            }
         };
         Ok(match &*state {
             "active" => Hope::Fulfilled,

@@ -1,87 +1,89 @@
-//! What every backend promises, tested on each: `nspawn_conformance` for containers, `fake_conformance` for the test double where it means
-//! something there.
+//! What every backend promises, tested on the fake and on containers. VMs have a program of their own, `qemu_conformance`.
 
-mod commands;
-mod power;
-mod streams;
+use std::sync::Arc;
 
-/// Makes a test of each function, which takes the ground that `$ground` makes.
-macro_rules! conformance {
-    ($name:ident, $ground:expr, $needed:expr, [$($module:ident :: $test:ident),* $(,)?]) => {
-        mod $name {
-            use tandem_tests::ground::Ground;
+use driver_core::fake::{FakeBackend, Reply};
+use driver_core::spec::MachineSpec;
+use tandem_tests::conformance::{Cannot, Group, ONE, Power, Subject, TWO, run_group};
+use tandem_tests::{TestResult, requirement};
+use tempfile::TempDir;
 
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $test() -> tandem_tests::TestResult {
-                    if !$needed {
-                        return Ok(());
-                    }
-                    let ground = $ground?;
-                    crate::$module::$test(&ground).await?;
-                    ground.finish().await
-                }
-            )*
-        }
+/// Fakes whose commands are run by the host's bash, each in a directory of its own.
+async fn fake(group: Group) -> TestResult {
+    if !requirement::root() {
+        return Ok(());
+    }
+    let directory = TempDir::new()?;
+    let backend = FakeBackend::new();
+    for name in [ONE, TWO] {
+        let files = directory.path().join(name);
+        std::fs::create_dir(&files)?;
+        let machine = backend.machine(name);
+        machine.reply("", Reply::host(files));
+        // The host's own systemd is nobody's to ask.
+        machine.reply("systemctl", Reply::fail(1, "there is no systemd"));
+        machine.reply("/run/systemd/system", Reply::fail(1, ""));
+    }
+    let cannot = |power, reason| Cannot { power, reason };
+    let subject = Subject {
+        name: "fake",
+        backend: Arc::new(backend),
+        machine: MachineSpec::new("", "fake"),
+        cannot: vec![
+            cannot(Power::Files, "its files are the host's"),
+            cannot(Power::Units, "no systemd"),
+            cannot(Power::Console, "its console says what the test's script has it say"),
+            cannot(Power::Terminal, "no console that takes input"),
+            cannot(Power::Lan, "its network is the host's"),
+            cannot(Power::Screen, "no screen"),
+            cannot(Power::ScreenText, "no screen"),
+            cannot(Power::Keyboard, "no keyboard"),
+            cannot(Power::Pointer, "no pointer"),
+            cannot(Power::Monitor, "no QEMU monitor"),
+            cannot(Power::Qmp, "no QEMU monitor"),
+        ],
     };
+    run_group(&subject, group).await.passed()
 }
 
-conformance!(
-    fake_conformance,
-    Ground::fake(),
-    true,
-    [
-        commands::status_is_that_of_a_shell,
-        commands::timeout_ends_the_whole_process_group,
-        commands::commands_run_at_the_same_time,
-        commands::a_cancelled_command_is_gone_and_others_go_on,
-        streams::stdout_and_stderr_are_apart,
-        streams::bytes_come_back_as_they_are,
-        streams::large_output_is_complete,
-        streams::nothing_is_read_without_stdin,
-        streams::streams_can_be_descriptors,
-        power::a_machine_is_ready_for_everyone,
-        power::stop_powers_off,
-        power::kill_ends_at_once,
-        power::reboot_is_the_same_guest,
-        power::starts_again_after_each_end,
-        power::commands_of_a_machine_that_is_gone_fail,
-        power::a_command_ends_with_its_machine,
-        power::a_good_spec_has_no_problems,
-    ]
-);
+/// What containers cannot do is this, and nothing else.
+async fn nspawn(group: Group) -> TestResult {
+    if !requirement::containers() {
+        return Ok(());
+    }
+    let cannot = |power, reason| Cannot { power, reason };
+    let subject = Subject {
+        name: "nspawn",
+        backend: Arc::new(backend_nspawn::Nspawn::new()),
+        machine: MachineSpec::new("", "container"),
+        cannot: vec![
+            cannot(Power::Keyboard, "no keyboard"),
+            cannot(Power::Pointer, "no pointer"),
+            cannot(Power::Screen, "no screen"),
+            cannot(Power::ScreenText, "no screen"),
+            cannot(Power::Qmp, "no QEMU monitor"),
+            cannot(Power::Monitor, "no QEMU monitor"),
+        ],
+    };
+    run_group(&subject, group).await.passed()
+}
 
-conformance!(
-    nspawn_conformance,
-    Ground::nspawn().await,
-    tandem_tests::requirement::containers(),
-    [
-        commands::status_is_that_of_a_shell,
-        commands::timeout_ends_the_whole_process_group,
-        commands::timeout_ends_what_ignores_sigterm,
-        commands::commands_run_at_the_same_time,
-        commands::a_cancelled_command_is_gone_and_others_go_on,
-        commands::a_background_child_does_not_hold_its_command,
-        commands::environment_is_that_of_roots_login,
-        commands::commands_are_not_in_the_way_of_systemd,
-        streams::stdout_and_stderr_are_apart,
-        streams::bytes_come_back_as_they_are,
-        streams::large_output_is_complete,
-        streams::long_scripts_run,
-        streams::nothing_is_read_without_stdin,
-        streams::streams_can_be_descriptors,
-        power::a_machine_is_ready_for_everyone,
-        power::stop_powers_off,
-        power::power_off_from_inside_is_seen,
-        power::kill_ends_at_once,
-        power::reboot_is_the_same_guest,
-        power::reboot_keeps_the_disk_and_nothing_else,
-        power::starts_again_after_each_end,
-        power::disk_lasts_from_boot_to_boot,
-        power::commands_of_a_machine_that_is_gone_fail,
-        power::a_command_ends_with_its_machine,
-        power::the_last_handle_takes_the_machine_along,
-        power::the_network_can_be_unplugged,
-        power::a_good_spec_has_no_problems,
-    ]
-);
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fake_machines_that_run() -> TestResult {
+    fake(Group::Running).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fake_machines_on_and_off() -> TestResult {
+    fake(Group::Power).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nspawn_machines_that_run() -> TestResult {
+    nspawn(Group::Running).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nspawn_machines_on_and_off() -> TestResult {
+    nspawn(Group::Power).await
+}

@@ -137,6 +137,9 @@ async fn tries_end_with_their_deadline() {
     let message = refusal(bench.machine.wait_until_succeeds("slow", secs(20)).await);
     assert!(message.ends_with("(timeout=20.0); last seen: exit code 124"), "{message}");
     assert!(began.elapsed() <= secs(22), "{:?}", began.elapsed());
+    // A try that was cut off has not failed either.
+    let message = refusal(bench.machine.wait_until_fails("slow", secs(20)).await);
+    assert!(message.ends_with("(timeout=20.0); last seen: exit code 124"), "{message}");
 
     bench.fake.reply("stuck", Reply::hang());
     let began = Instant::now();
