@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backend_nspawn::Nspawn;
+use backend_qemu::Qemu;
 use driver_core::backend::Backend;
 use driver_core::event::{Event, Recorder, Sink};
 use driver_core::machine::Machine;
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 use crate::host_lock::{self, HostLock};
 use crate::{TestResult, leftovers};
 
-/// A run whose machines are containers. A test that fails drops it, which ends the run.
+/// A run whose machines are containers and VMs. A test that fails drops it, which ends the run.
 pub struct Stage {
     run: Run,
     record: Arc<Mutex<Vec<Event>>>,
@@ -31,10 +32,14 @@ impl Stage {
 
     /// The same with a lock that the test holds already, and with all that can be said about a test.
     pub async fn under(lock: HostLock, spec: TestSpec) -> TestResult<Self> {
+        Self::over(vec![Arc::new(Nspawn::new()), Arc::new(Qemu::new())], lock, spec).await
+    }
+
+    /// The same over these backends.
+    pub async fn over(backends: Vec<Arc<dyn Backend>>, lock: HostLock, spec: TestSpec) -> TestResult<Self> {
         let output = tempfile::Builder::new().prefix("tandem-test-").tempdir()?;
         let record = Arc::<Mutex<Vec<Event>>>::default();
         let recorder = Recorder::new(vec![Box::new(Memory(record.clone()))]);
-        let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(Nspawn::new())];
         let run = Run::start(&spec, &backends, recorder, output.path()).await?;
         Ok(Self { run, record, output, _lock: lock })
     }
@@ -90,4 +95,9 @@ impl Sink for Memory {
 /// A container as a test file that says nothing more about it declares it.
 pub fn container(name: &str) -> MachineSpec {
     MachineSpec::new(name, "container")
+}
+
+/// The same of a VM.
+pub fn vm(name: &str) -> MachineSpec {
+    MachineSpec::new(name, "vm")
 }
