@@ -28,7 +28,8 @@ pub struct Entry {
 impl Entry {
     /// An entry from its line; none if it is no entry.
     pub fn parse(line: &[u8]) -> Option<Self> {
-        serde_json::from_slice(line).ok()
+        // A list would do, too (serde's structs).
+        if line.trim_ascii_start().starts_with(b"{") { serde_json::from_slice(line).ok() } else { None }
     }
 
     /// Where it stands in the journal, for `--after-cursor`.

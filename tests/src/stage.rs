@@ -32,10 +32,14 @@ impl Stage {
 
     /// The same with a lock that the test holds already, and with all that can be said about a test.
     pub async fn under(lock: HostLock, spec: TestSpec) -> TestResult<Self> {
+        Self::over(vec![Arc::new(Nspawn::new()), Arc::new(Qemu::new())], lock, spec).await
+    }
+
+    /// The same over these backends.
+    pub async fn over(backends: Vec<Arc<dyn Backend>>, lock: HostLock, spec: TestSpec) -> TestResult<Self> {
         let output = tempfile::Builder::new().prefix("tandem-test-").tempdir()?;
         let record = Arc::<Mutex<Vec<Event>>>::default();
         let recorder = Recorder::new(vec![Box::new(Memory(record.clone()))]);
-        let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(Nspawn::new()), Arc::new(Qemu::new())];
         let run = Run::start(&spec, &backends, recorder, output.path()).await?;
         Ok(Self { run, record, output, _lock: lock })
     }
