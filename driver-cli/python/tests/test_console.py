@@ -49,6 +49,11 @@ class ConsoleTest(unittest.TestCase):
         self.assertEqual(wait_for_text("line 999\nend", batches(lines, 1), None), (1, 1002))
         self.assertEqual(wait_for_text(re.compile("start.*end", re.DOTALL), batches(lines, 300), None), (1, 1002))
 
+    def test_a_prompt_counts_before_its_line_ends(self) -> None:
+        replies = [batch("boot"), {**batch(line=1), "unfinished": "login: "}]
+        self.assertEqual(wait_for_text("boot\nlogin: $", replies, None), (1, 2))
+        self.assertEqual(wait_for_text("^login", [{**batch(), "unfinished": "login: "}], None), (1, 1))
+
     def test_a_new_boot_begins_anew(self) -> None:
         replies = [batch("one"), batch("two", boot=2), batch("three", boot=2, line=1)]
         with self.assertRaises(RequestedAssertionFailed):

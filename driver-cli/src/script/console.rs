@@ -29,6 +29,8 @@ pub(super) struct Follower {
     line: usize,
     /// Lines of the console from there on that were taken from it.
     taken: VecDeque<String>,
+    /// What had come of the line after them.
+    unfinished: String,
     deadline: Option<Instant>,
     /// Whether the machine has been seen running, and until when it may not be before it counts as gone.
     was_up: bool,
@@ -39,13 +41,24 @@ pub(super) struct Follower {
 impl Follower {
     /// Follows the console from a line of a boot on; of another boot than the current one, from the beginning of the current one.
     pub(super) fn new(session: Arc<Session>, machine: Machine, (boot, line): (u64, usize)) -> Self {
-        let taken = VecDeque::new();
-        Self { session, machine, boot, line, taken, deadline: None, was_up: false, patience: None, over: false }
+        Self {
+            session,
+            machine,
+            boot,
+            line,
+            taken: VecDeque::new(),
+            unfinished: String::new(),
+            deadline: None,
+            was_up: false,
+            patience: None,
+            over: false,
+        }
     }
 
     /// The lines that are there, or as many of them as go into one reply.
     pub(super) fn now(mut self) -> Reply<Excerpt> {
-        self.taken = self.console().since(self.line).into();
+        let console = self.console();
+        self.take(&console);
         let lines = self.batch();
         self.reply(lines, false)
     }
@@ -74,9 +87,9 @@ impl Follower {
             let gone = self.gone().await?;
             let console = self.console();
             let mut changes = console.watch();
-            self.taken = console.since(self.line).into();
-            if !self.taken.is_empty() {
-                continue;
+            if self.take(&console) {
+                let lines = self.batch();
+                return Ok(self.reply(lines, true));
             }
             if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 self.over = true;
@@ -120,6 +133,15 @@ impl Follower {
         Ok(false)
     }
 
+    /// Takes what is new on the console; whether there was something.
+    fn take(&mut self, console: &Console) -> bool {
+        let (lines, unfinished) = console.since_with_unfinished(self.line);
+        let new = !lines.is_empty() || (!unfinished.is_empty() && unfinished != self.unfinished);
+        self.taken = lines.into();
+        self.unfinished = unfinished;
+        new
+    }
+
     /// As many of the taken lines as go into one reply, at least one.
     fn batch(&mut self) -> Vec<String> {
         let mut size = 0;
@@ -143,6 +165,8 @@ impl Follower {
     fn reply(&mut self, lines: Vec<String>, continues: bool) -> Reply<Excerpt> {
         let first = self.line;
         self.line += lines.len();
-        Reply::new(Some(Excerpt { boot: self.boot, line: first, lines })).set_continues(Some(continues))
+        // Other lines come before it.
+        let unfinished = if self.taken.is_empty() { self.unfinished.clone() } else { String::new() };
+        Reply::new(Some(Excerpt { boot: self.boot, line: first, lines, unfinished })).set_continues(Some(continues))
     }
 }

@@ -85,6 +85,8 @@ pub(super) struct Excerpt {
     pub(super) line: usize,
     /// The lines without their ends; none in a reply that only shows that the call goes on.
     pub(super) lines: Vec<String>,
+    /// What has come of the line after them, such as a prompt; empty if nothing has.
+    pub(super) unfinished: String,
 }
 
 /// A test and its machines.

@@ -92,26 +92,32 @@ impl Search {
         Ok(Self { pattern: Pattern::new(pattern)?, place: None, next: None })
     }
 
-    /// Searches the lines that are new. If there is a match, the lines up to it are used up.
+    /// Searches the lines that are new, and what has come of the next. If there is a match, the lines up to it are used up.
     fn advance(&mut self, console: &Console, used: &AtomicUsize) -> bool {
         let mut next = *self.next.get_or_insert_with(|| used.load(Ordering::Relaxed));
-        for line in console.since(next) {
+        let (lines, unfinished) = console.since_with_unfinished(next);
+        for line in lines {
             next += 1;
-            if self.feed(&line) {
+            if feed(&self.pattern, &mut self.place, &line) {
                 used.fetch_max(next, Ordering::Relaxed);
                 return true;
             }
         }
         self.next = Some(next);
-        false
-    }
-
-    /// Whether the text matches with this line added.
-    fn feed(&mut self, line: &str) -> bool {
-        match &mut self.place {
-            Some(place) => place.feed(&self.pattern, "\n") || place.goes_on(&self.pattern, line),
-            None => self.place.insert(self.pattern.start()).goes_on(&self.pattern, line),
+        // It comes again when it is whole.
+        let found = !unfinished.is_empty() && feed(&self.pattern, &mut self.place.clone(), &unfinished);
+        if found {
+            used.fetch_max(next + 1, Ordering::Relaxed);
         }
+        found
+    }
+}
+
+/// Whether the text up to `place` matches with this line added.
+fn feed(pattern: &Pattern, place: &mut Option<Place>, line: &str) -> bool {
+    match place {
+        Some(place) => place.feed(pattern, "\n") || place.goes_on(pattern, line),
+        None => place.insert(pattern.start()).goes_on(pattern, line),
     }
 }
 
@@ -154,6 +160,20 @@ mod tests {
         assert_eq!(used(r"\w{5}e\b", &["grüße", "grusse"]), Some(2));
         assert_eq!(used("", &[]), None);
         assert_eq!(used("", &["x"]), Some(1));
+    }
+
+    #[test]
+    fn a_prompt_is_found_before_its_line_ends() {
+        let console = console(&["boot"]);
+        let used = AtomicUsize::new(0);
+        let mut search = Search::new("boot\nlogin: $").unwrap();
+        console.show_unfinished("log");
+        assert!(!search.advance(&console, &used));
+        console.show_unfinished("login: ");
+        assert!(search.advance(&console, &used));
+        assert_eq!(used.load(Ordering::Relaxed), 2);
+        console.push("login: root");
+        assert!(!Search::new("login").unwrap().advance(&console, &used));
     }
 
     #[test]

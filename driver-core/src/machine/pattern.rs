@@ -35,6 +35,7 @@ impl Pattern {
 }
 
 /// Where a search stands in a text that comes piece by piece.
+#[derive(Clone)]
 pub(super) struct Place {
     cache: Cache,
     state: LazyStateID,

@@ -43,13 +43,16 @@ def wait_for_text(regex: str | re.Pattern[str], replies: Iterable[Parameters], t
                 text += "\n"
             starts.append(len(text))
             text += line
-        if not reply["lines"]:
+        unfinished = reply.get("unfinished", "")
+        if not reply["lines"] and not unfinished:
             continue
         again = max(0, len(starts) - len(reply["lines"]) - _OVERLAP)
         if len(starts) >= 2 * searched:
             again, searched = 0, len(starts)
-        if found := pattern.search(text, starts[again]):
-            return (boot, first + _lines_through(text, found))
+        # A prompt has no end yet; it comes again when its line is whole.
+        shown = text + ("\n" if starts and unfinished else "") + unfinished
+        if found := pattern.search(shown, starts[again] if starts else 0):
+            return (boot, first + _lines_through(shown, found))
     if starts and (found := pattern.search(text)):
         return (boot, first + _lines_through(text, found))
     if gone:
