@@ -101,7 +101,9 @@ pub(crate) async fn finish(run: Run) -> TestResult {
 fn vms() -> String {
     let chosen = Arch::of_host().map(|arch| (arch, accel::choose(Asked::Auto, arch, &accel::Host::ask())));
     match chosen {
-        Some((arch, Ok((_, how)))) => format!("{} by {how}", first_line(Command::new(arch.qemu).arg("--version"))),
+        Some((arch, Ok((_, how)))) if Bench::lacking_for_vms().is_none() => {
+            format!("{} by {how}", first_line(Command::new(arch.qemu).arg("--version")))
+        }
         _ => "no VMs".to_owned(),
     }
 }

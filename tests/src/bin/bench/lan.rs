@@ -18,10 +18,10 @@ use crate::samples::Samples;
 use crate::table::Row;
 
 /// Pairs of a measurement of ours and one of the bridge.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 /// How long to send, and how many round trips to make, in one measurement.
-const WORK: (Duration, usize) = (Duration::from_secs(5), 2000);
+const WORK: (Duration, usize) = (Duration::from_secs(3), 2000);
 
 /// The same where a VM takes part, which may be an emulated one.
 const WORK_WITH_VM: (Duration, usize) = (Duration::from_secs(3), 500);
