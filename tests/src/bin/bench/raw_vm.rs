@@ -2,7 +2,7 @@
 //! upstream's.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream as Socket};
 use std::path::{Path, PathBuf};
@@ -17,10 +17,16 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::bench::{Bench, PATIENCE};
+use crate::bench::Bench;
 
 /// What a command is given at most. Upstream gives `execute` as much.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(900);
+
+/// How long a guest may take to boot or to say anything: as long as Tandem gives it.
+const BOOT: Duration = Duration::from_secs(300);
+
+/// How much of the console an error shows, in bytes.
+const LAST: usize = 4096;
 
 /// What the guest's service says when its shell is there.
 const BANNER: &str = "Spawning backdoor root shell...\n";
@@ -68,7 +74,8 @@ impl Recipe {
     pub(crate) async fn boot(&self, bench: &Bench, run: &Run) -> TestResult<RawVm> {
         let log = bench.directory().join("raw-vm.log");
         let (recipe, said) = (self.clone(), File::create(&log)?);
-        let Processes { virtiofsd, qemu, sockets } = within(run.init(), move || recipe.spawn(&said)).await?;
+        let its = said.try_clone()?;
+        let Processes { virtiofsd, qemu, sockets } = within(run.init(), move || recipe.spawn(&its)).await?;
         let (mut shell, mut others) = (None, Vec::new());
         for (words, socket) in sockets {
             socket.set_nonblocking(true)?;
@@ -76,7 +83,7 @@ impl Recipe {
             if words.contains("id=shell") {
                 shell = Some(socket);
             } else {
-                others.push(tokio::spawn(drain(socket)));
+                others.push(tokio::spawn(drain(socket, said.try_clone()?)));
             }
         }
         let shell = shell.ok_or("QEMU has no shell's socket")?;
@@ -151,8 +158,9 @@ pub(crate) struct RawVm {
     virtiofsd: Child,
     /// The guest's hvc0.
     shell: UnixStream,
-    /// The serial console and QMP.
+    /// Readers of the serial console and of QMP.
     others: Vec<JoinHandle<()>>,
+    /// What these and QEMU said.
     log: PathBuf,
 }
 
@@ -190,19 +198,25 @@ impl RawVm {
             }
             Ok(())
         };
-        match timeout(PATIENCE, read).await.map_err(io::Error::from).flatten() {
+        match timeout(BOOT, read).await.map_err(io::Error::from).flatten() {
             Ok(()) => Ok(said),
             Err(error) => {
-                let log = fs::read_to_string(&self.log)?;
-                Err(format!("a raw VM: {error}; its shell said {:?}; QEMU said: {log}", String::from_utf8_lossy(&said))
-                    .into())
+                let log = fs::read(&self.log)?;
+                let log = String::from_utf8_lossy(&log[log.len().saturating_sub(LAST)..]);
+                Err(format!(
+                    "a raw VM: {error}; its shell said {:?}; its console and QEMU, at last: {log}",
+                    String::from_utf8_lossy(&said)
+                )
+                .into())
             }
         }
     }
 }
 
 /// Reads to the end, or QEMU would wait for a reader.
-async fn drain(mut socket: UnixStream) {
+async fn drain(mut socket: UnixStream, mut log: File) {
     let mut buffer = [0; 4096];
-    while socket.read(&mut buffer).await.is_ok_and(|length| length > 0) {}
+    while let Ok(length @ 1..) = socket.read(&mut buffer).await {
+        let _ = log.write_all(&buffer[..length]);
+    }
 }
