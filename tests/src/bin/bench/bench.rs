@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use backend_nspawn::Nspawn;
 use backend_qemu::Qemu;
-use backend_qemu::accel::{self, Asked};
+use backend_qemu::accel;
 use backend_qemu::arch::Arch;
 use driver_core::backend::Backend;
 use driver_core::event::Recorder;
@@ -55,7 +55,7 @@ impl Bench {
 
     /// What the host lacks for VMs, if it does.
     pub(crate) fn lacking_for_vms() -> Option<String> {
-        let problems = Qemu::new().preflight(&[]);
+        let problems = Qemu::new().preflight(&[&MachineSpec::new("m1", "vm")]);
         (!problems.is_empty()).then(|| driver_core::spec::list(&problems).replace('\n', "; "))
     }
 
@@ -99,7 +99,7 @@ pub(crate) async fn finish(run: Run) -> TestResult {
 
 /// What VMs run on.
 fn vms() -> String {
-    let chosen = Arch::of_host().map(|arch| (arch, accel::choose(Asked::Auto, arch, &accel::Host::ask())));
+    let chosen = Arch::of_host().map(|arch| (arch, accel::choose(<_>::default(), arch, &accel::Host::ask())));
     match chosen {
         Some((arch, Ok((_, how)))) if Bench::lacking_for_vms().is_none() => {
             format!("{} by {how}", first_line(Command::new(arch.qemu).arg("--version")))

@@ -34,28 +34,41 @@ const BANNER: &str = "Spawning backdoor root shell...\n";
 /// What the driver's QEMU and virtiofsd of one machine were started with.
 #[derive(Clone)]
 pub(crate) struct Recipe {
-    qemu: Vec<String>,
-    virtiofsd: Vec<String>,
+    qemu: Program,
+    virtiofsd: Program,
+}
+
+#[derive(Clone)]
+struct Program {
+    words: Vec<String>,
+    /// Where it began, and where paths in its arguments begin.
+    directory: PathBuf,
 }
 
 impl Recipe {
     /// Looks at the only VM of a run, which must run.
     pub(crate) fn of(run: &Run) -> TestResult<Self> {
-        let own = run.directory().to_str().ok_or("the run's directory has no plain name")?;
+        let own = run.directory();
+        let its = |words: &[String], directory: &Path| {
+            directory.starts_with(own) || words.iter().skip(1).any(|word| word.contains(&*own.to_string_lossy()))
+        };
         let mut processes = Vec::new();
         for entry in fs::read_dir("/proc")? {
+            let process = entry?.path();
             // Whatever has ended meanwhile, and what is no process.
-            let Ok(line) = fs::read_to_string(entry?.path().join("cmdline")) else { continue };
+            let Ok(line) = fs::read_to_string(process.join("cmdline")) else { continue };
+            let Ok(directory) = fs::read_link(process.join("cwd")) else { continue };
             let words: Vec<String> = line.split_terminator('\0').map(str::to_owned).collect();
-            if words.iter().skip(1).any(|word| word.contains(own)) {
-                processes.push(words);
+            if its(&words, &directory) {
+                processes.push(Program { words, directory });
             }
         }
         let find = |name: &str| {
-            let is = |words: &&Vec<String>| {
-                Path::new(&words[0]).file_name().is_some_and(|file| file.to_string_lossy().starts_with(name))
+            let is = |program: &&Program| {
+                let file = program.words.first().and_then(|path| Path::new(path).file_name());
+                file.is_some_and(|file| file.to_string_lossy().starts_with(name))
             };
-            let found: Option<Vec<String>> = processes.iter().find(is).cloned();
+            let found = processes.iter().find(is).cloned();
             found.ok_or_else(|| format!("the run has no process {name}"))
         };
         Ok(Self { qemu: find("qemu-system-")?, virtiofsd: find("virtiofsd")? })
@@ -65,8 +78,9 @@ impl Recipe {
     pub(crate) async fn empty_disks(&self, run: &Run) -> TestResult {
         let value =
             |words: &str, key: &str| words.split(',').find_map(|word| word.strip_prefix(key)).map(str::to_owned);
-        let disks: Vec<String> = self.qemu.iter().filter_map(|words| value(words, "file=")).collect();
-        within(run.init(), move || disks.iter().try_for_each(|disk| empty(Path::new(disk)))).await?;
+        let disks: Vec<String> = self.qemu.words.iter().filter_map(|words| value(words, "file=")).collect();
+        let disks: Vec<PathBuf> = disks.iter().map(|disk| self.qemu.directory.join(disk)).collect();
+        within(run.init(), move || disks.iter().try_for_each(|disk| empty(disk))).await?;
         Ok(())
     }
 
@@ -95,7 +109,7 @@ impl Recipe {
     fn spawn(&self, said: &File) -> io::Result<Processes> {
         let (mut sockets, mut inherited) = (Vec::new(), Vec::new());
         let mut qemu = Vec::new();
-        for words in &self.qemu {
+        for words in &self.qemu.words {
             qemu.push(match words.strip_prefix("socket,").and_then(|options| options.split_once("fd=")) {
                 None => words.clone(),
                 Some((options, _)) => {
@@ -109,21 +123,31 @@ impl Recipe {
         }
         let share = qemu.iter().find_map(|words| words.strip_prefix("socket,")?.split_once("path="));
         let (_, share) = share.ok_or_else(|| io::Error::other("QEMU has no share's socket"))?;
-        let listener = listen(Path::new(share))?;
+        let listener = listen(&self.qemu.directory.join(share))?;
         let virtiofsd: Vec<String> = self
             .virtiofsd
+            .words
             .iter()
             .map(|word| match word.strip_prefix("--fd=") {
                 Some(_) => format!("--fd={}", listener.as_raw_fd()),
                 None => word.clone(),
             })
             .collect();
-        let start = |words: &[String]| {
+        let start = |words: &[String], directory: &Path| {
             let mut command = Command::new(&words[0]);
-            command.args(&words[1..]).stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said.try_clone()?);
+            command
+                .current_dir(directory)
+                .args(&words[1..])
+                .stdin(Stdio::null())
+                .stdout(said.try_clone()?)
+                .stderr(said.try_clone()?);
             command.process_group(0).kill_on_drop(true).spawn()
         };
-        Ok(Processes { virtiofsd: start(&virtiofsd)?, qemu: start(&qemu)?, sockets })
+        Ok(Processes {
+            virtiofsd: start(&virtiofsd, &self.virtiofsd.directory)?,
+            qemu: start(&qemu, &self.qemu.directory)?,
+            sockets,
+        })
     }
 }
 
