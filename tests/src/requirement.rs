@@ -82,7 +82,8 @@ fn lacking_for_containers() -> Option<String> {
     if problems.is_empty() { None } else { Some(driver_core::spec::list(&problems)) }
 }
 
-fn lacking_program(name: &str) -> Option<String> {
+/// What is lacking if no program of this name is on the `PATH`.
+pub fn lacking_program(name: &str) -> Option<String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).any(|directory| directory.join(name).is_file());
     (!found).then(|| format!("{name} is not installed"))

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backend_nspawn::Nspawn;
+use backend_qemu::Qemu;
+use backend_qemu::accel;
+use backend_qemu::arch::Arch;
 use driver_core::backend::Backend;
 use driver_core::event::Recorder;
 use driver_core::run::Run;
-use driver_core::spec::TestSpec;
+use driver_core::spec::{MachineSpec, TestSpec};
 use tandem_tests::TestResult;
 use tandem_tests::stage::container;
 use tempfile::TempDir;
@@ -50,10 +53,20 @@ impl Bench {
         self.directory.path()
     }
 
+    /// What the host lacks for VMs, if it does.
+    pub(crate) fn lacking_for_vms() -> Option<String> {
+        let problems = Qemu::new().preflight(&[&MachineSpec::new("m1", "vm")]);
+        (!problems.is_empty()).then(|| driver_core::spec::list(&problems).replace('\n', "; "))
+    }
+
     /// A run with containers m1, m2, ..., none of them started. Dropping it ends it.
     pub(crate) async fn run(&self, containers: usize) -> TestResult<Run> {
-        let machines = (1..=containers).map(|number| container(&format!("m{number}"))).collect();
-        let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(Nspawn::new())];
+        self.run_of((1..=containers).map(|number| container(&format!("m{number}"))).collect()).await
+    }
+
+    /// A run with these machines.
+    pub(crate) async fn run_of(&self, machines: Vec<MachineSpec>) -> TestResult<Run> {
+        let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(Nspawn::new()), Arc::new(Qemu::new())];
         let spec = TestSpec::new("bench", machines);
         Ok(Run::start(&spec, &backends, Recorder::new(vec![]), self.directory()).await?)
     }
@@ -73,7 +86,8 @@ impl Bench {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let nspawn = first_line(Command::new("systemd-nspawn").arg("--version"));
         let python = first_line(Command::new(&self.python).arg("--version"));
-        format!("{cpus} CPUs, Linux {}, {nspawn}, {python} ({})", kernel.trim(), self.python.display())
+        let python = format!("{python} ({})", self.python.display());
+        format!("{cpus} CPUs, Linux {}, {nspawn}, {}, {python}", kernel.trim(), vms())
     }
 }
 
@@ -81,6 +95,17 @@ impl Bench {
 pub(crate) async fn finish(run: Run) -> TestResult {
     let failures = run.finish().await;
     if failures.is_empty() { Ok(()) } else { Err(format!("the run could not be undone: {failures:?}").into()) }
+}
+
+/// What VMs run on.
+fn vms() -> String {
+    let chosen = Arch::of_host().map(|arch| (arch, accel::choose(<_>::default(), arch, &accel::Host::ask())));
+    match chosen {
+        Some((arch, Ok((_, how)))) if Bench::lacking_for_vms().is_none() => {
+            format!("{} by {how}", first_line(Command::new(arch.qemu).arg("--version")))
+        }
+        _ => "no VMs".to_owned(),
+    }
 }
 
 fn first_line(command: &mut Command) -> String {

@@ -1,6 +1,6 @@
-//! `make bench`: how long things take, each beside the least that it could take here.
+//! `make bench`: how long things take, each beside the least that it could take here or beside upstream's way.
 //!
-//! Machines drift, so ours and the floor are measured in turns, and what counts is the ratio. Nothing fails because it is slow.
+//! Machines drift, so ours and the other are measured in turns, and what counts is the ratio. Nothing fails because it is slow.
 //!
 //! Called by the name `tandem`, this program is that program: what is measured is then built as the rest is, and always up to date.
 
@@ -10,11 +10,14 @@ mod command;
 mod console;
 mod first_line;
 mod group;
+mod lan;
 mod memory;
 mod raw;
+mod raw_vm;
 mod samples;
 mod table;
 mod tandem;
+mod vm;
 mod wait;
 
 use std::io::Write;
@@ -32,7 +35,7 @@ use table::Table;
 #[derive(Debug, Parser)]
 #[command(name = "bench", max_term_width = 110)]
 struct Arguments {
-    /// What to measure [default: everything]
+    /// What to measure, in groups [default: everything]
     what: Vec<What>,
     /// Measures a fifth as often.
     #[arg(long)]
@@ -59,6 +62,10 @@ enum What {
     Memory,
     /// The search for a text among 50,000 console lines.
     Console,
+    /// Boots of a VM, and commands in it; upstream's way beside them.
+    Vm,
+    /// LANs between containers and VMs; a kernel bridge and, with vde2, upstream's way beside them.
+    Lan,
 }
 
 fn main() -> ExitCode {
@@ -104,6 +111,8 @@ async fn measure(arguments: &Arguments) -> TestResult {
             What::Wait => wait::measure(&bench).await?,
             What::Memory => memory::measure(&bench).await?,
             What::Console => console::measure(&bench).await?,
+            What::Vm => vm::measure(&bench).await?,
+            What::Lan => lan::measure(&bench).await?,
         });
     }
     write!(std::io::stdout(), "{table}")?;
