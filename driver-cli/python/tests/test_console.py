@@ -76,5 +76,8 @@ class ConsoleTest(unittest.TestCase):
             wait_for_text("reached target", batches([*lines, "reached target"], 160), None)
             return time.process_time() - began
 
+        def least(count: int) -> float:
+            return min(cost(count) for _ in range(3))
+
         # A square would be 64 times as much; there is room for noise.
-        self.assertLess(cost(64_000), 24 * max(cost(8_000), 0.01))
+        self.assertLess(least(64_000), 32 * max(least(8_000), 0.01))
