@@ -20,6 +20,8 @@ use std::sync::Arc;
 use futures::future::join_all;
 use netbridge::{InterfaceName, Namespace, Segment};
 
+use tokio::runtime::{Handle, RuntimeFlavor};
+
 use crate::backend::Backend;
 use crate::error::Error;
 use crate::event::Recorder;
@@ -79,13 +81,34 @@ struct Parts<'a> {
 }
 
 /// A run that goes on. Dropping it ends it and returns once nothing of it is left; [`finish`](Run::finish) does not block the thread.
+///
+/// Where a runtime has no thread but the one that drops the run, the end follows a moment later: the processes of machines are reaped by that
+/// thread.
 pub struct Run {
-    // Dropped from top to bottom: machines before what they live in.
     machines: Vec<Machine>,
+    /// Taken when the run ends.
+    ground: Option<Ground>,
+}
+
+/// What the machines of a run share. Dropped from top to bottom.
+struct Ground {
     network: Option<Arc<Namespace>>,
     keeper: Option<Keeper>,
     namespaces: Namespaces,
     directory: RunDirectory,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // Before what they live in.
+        self.machines.clear();
+        let ground = self.ground.take();
+        let alone = Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread);
+        if alone {
+            // If no thread can be made, the ground is dropped right here.
+            let _ = std::thread::Builder::new().name("tandem-undo".into()).spawn(move || drop(ground));
+        }
+    }
 }
 
 impl Run {
@@ -119,17 +142,18 @@ impl Run {
         let keeper = Keeper::start(namespaces.handle().as_fd(), &leftovers);
         let keeper = keeper.map_err(|error| broken("start the run's keeper", error))?;
         // From here on whatever fails is undone by the keeper.
-        let mut run = Self { machines: Vec::new(), network: None, keeper: Some(keeper), namespaces, directory };
-        let segments = run.segments(&plan).await?;
+        let ground = Ground { network: None, keeper: Some(keeper), namespaces, directory };
+        let mut run = Self { machines: Vec::new(), ground: Some(ground) };
+        let segments = run.ground_mut().segments(&plan).await?;
         let parts =
             Parts { backends, plan: &plan, segments: &segments, cgroups: &cgroups, recorder: &recorder, output };
-        run.machines = run.make_machines(spec, &parts)?;
+        run.machines = run.ground().make_machines(spec, &parts)?;
         Ok(run)
     }
 
     /// The run's name: unique on this host.
     pub fn name(&self) -> &str {
-        self.directory.name()
+        self.ground().directory.name()
     }
 
     /// The machines, sorted by name.
@@ -144,12 +168,12 @@ impl Run {
 
     /// A private directory (mode 0700) for the run's sockets; removed with the run.
     pub fn directory(&self) -> &Path {
-        self.directory.path()
+        self.ground().directory.path()
     }
 
     /// A pidfd of the run's init, for [`within`]: processes started there end with the run.
     pub fn init(&self) -> &Arc<std::os::fd::OwnedFd> {
-        self.namespaces.handle()
+        self.ground().namespaces.handle()
     }
 
     /// Starts all machines, as [`start_all`] does.
@@ -163,14 +187,27 @@ impl Run {
         let released = join_all(self.machines.iter().map(Machine::release)).await;
         failures.extend(released.into_iter().filter_map(Result::err).map(io::Error::other));
         self.machines.clear();
-        self.network = None;
-        if let Some(keeper) = self.keeper.take() {
-            failures.extend(keeper.clean_up().await.err());
+        if let Some(Ground { network, mut keeper, namespaces, directory }) = self.ground.take() {
+            drop(network);
+            if let Some(keeper) = keeper.take() {
+                failures.extend(keeper.clean_up().await.err());
+            }
+            failures.extend(namespaces.end().await.err());
+            drop(directory);
         }
-        failures.extend(self.namespaces.end().await.err());
         failures
     }
 
+    fn ground(&self) -> &Ground {
+        self.ground.as_ref().expect("it is taken only where the run ends")
+    }
+
+    fn ground_mut(&mut self) -> &mut Ground {
+        self.ground.as_mut().expect("it is taken only where the run ends")
+    }
+}
+
+impl Ground {
     async fn segments(&mut self, plan: &NetworkPlan) -> Result<BTreeMap<VlanId, Arc<Segment>>, Error> {
         let mut segments = BTreeMap::new();
         if plan.vlans().is_empty() {
@@ -196,7 +233,7 @@ impl Run {
         for (number, machine) in spec.machines.iter().enumerate() {
             let backend = backend_of(machine, parts.backends).map_err(|problem| Error::Problems(vec![problem]))?;
             let request = crate::backend::StartRequest {
-                run: self.name().into(),
+                run: self.directory.name().into(),
                 machine: machine.clone(),
                 hosts: parts.plan.hosts(&machine.name),
                 attachments: parts.plan.attachments(&machine.name).to_vec(),
