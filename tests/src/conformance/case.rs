@@ -4,8 +4,8 @@ use std::fmt;
 use std::pin::Pin;
 
 use super::Power::{
-    Cable, Console, Files, Keyboard, Lan, Monitor, Overlap, Pointer, Qmp, Reboot, Screen, ScreenText, StderrApart,
-    Terminal, Units,
+    Cable, Console, Files, Keyboard, Lan, Monitor, Overlap, Pointer, Profile, Qmp, Reboot, Screen, ScreenText,
+    StderrApart, Terminal, Units,
 };
 use super::cases::{commands, console, copies, lan, monitor, power, screen, sockets, streams, units, waits};
 use super::{Power, Stage};
@@ -74,6 +74,7 @@ pub const CASES: &[Case] = cases! {
     Running: commands::a_cancelled_command_does_not_break_the_next [];
     Running: commands::a_background_child_does_not_hold_its_command [execute];
     Running: commands::environment_is_that_of_roots_login [] [needs Files];
+    Running: commands::a_profile_that_changes_is_read_again [] [needs Files Profile];
     Running: commands::commands_are_not_in_the_way_of_systemd [] [needs Units StderrApart];
     Running: commands::execute_tells_status_and_output [execute];
     Running: commands::succeed_and_fail_say_what_was_not_so [succeed fail];
@@ -92,7 +93,7 @@ pub const CASES: &[Case] = cases! {
     Running: sockets::unix_sockets_open [wait_for_open_unix_socket];
     Running: copies::a_file_goes_in_and_comes_out [copy_from_host copy_from_machine];
     Running: copies::a_directory_goes_in_and_comes_out [copy_from_host copy_from_machine];
-    Running: copies::ten_megabytes_go_in_and_come_out [copy_from_host copy_from_machine];
+    Running: copies::a_large_file_goes_in_and_comes_out [copy_from_host copy_from_machine];
     Running: copies::what_is_not_there_cannot_be_copied [copy_from_host copy_from_machine];
     Running: units::a_unit_is_started_looked_at_and_stopped
         [systemctl start_job stop_job unit_info unit_property require_unit_state wait_for_unit] [needs Units];

@@ -9,6 +9,8 @@ pub enum Power {
     Overlap,
     /// Files of its own, which last from boot to boot.
     Files,
+    /// Commands see what has changed in root's profile since the boot.
+    Profile,
     /// A systemd of its own as pid 1.
     Units,
     /// What it writes to `/dev/console` is on the console.

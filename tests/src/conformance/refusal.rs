@@ -68,7 +68,7 @@ pub(super) async fn check(stage: &Stage, cannot: Cannot) -> TestResult {
             verdict.of("wait_for_qmp_event", machine.wait_for_qmp_event(|_| true, SOON).await)
         }
         // No verb is about these.
-        Power::StderrApart | Power::Overlap | Power::Files | Power::Console | Power::Lan => Ok(()),
+        Power::StderrApart | Power::Overlap | Power::Files | Power::Profile | Power::Console | Power::Lan => Ok(()),
     }
 }
 

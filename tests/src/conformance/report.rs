@@ -59,8 +59,11 @@ impl Report {
             Verdict::Cannot(reason) => format!("cannot: {reason}"),
         };
         let (subject, group, name) = (self.subject, outcome.group, outcome.name);
-        let line =
+        let mut line =
             format!("conformance: {subject}: {group}::{name} ... {verdict} ({:.2} s)\n", outcome.took.as_secs_f64());
+        if let Verdict::Failed(why) = &outcome.verdict {
+            line.extend(["  ", &why.replace('\n', "\n  "), "\n"]);
+        }
         // In one piece, since others write as well.
         let _ = std::io::stderr().write_all(line.as_bytes());
         self.outcomes.push(outcome);

@@ -76,6 +76,11 @@ impl Stage {
         !self.cannot.contains(&power)
     }
 
+    /// As many bytes as a machine should move without much ado: fewer through a shell on an emulated console.
+    pub fn many_bytes(&self) -> usize {
+        if self.can(Power::Overlap) { 10_000_000 } else { 1_000_000 }
+    }
+
     /// The run.
     pub fn run(&self) -> &Run {
         &self.run

@@ -88,6 +88,11 @@ pub(in super::super) async fn environment_is_that_of_roots_login(stage: &Stage) 
     stage.up().await?;
     assert_eq!(stage.ask("echo $USER $HOME $OF_THE_MACHINE $(id -u)").await?, "root /root its own 0\n");
     stage.ask("[[ :$PATH: == *:/usr/bin:* ]] && [ -z \"${NOTIFY_SOCKET-}${TANDEM-}${CARGO-}\" ]").await?;
+    Ok(())
+}
+
+pub(in super::super) async fn a_profile_that_changes_is_read_again(stage: &Stage) -> TestResult {
+    stage.up().await?;
     stage.ask("echo 'export LATER=seen' > /etc/profile.d/later.sh").await?;
     assert_eq!(stage.ask("echo $LATER").await?, "seen\n");
     Ok(())

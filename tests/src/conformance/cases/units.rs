@@ -46,7 +46,7 @@ pub(in super::super) async fn users_have_units(stage: &Stage) -> TestResult {
     // As user@0.service would start it; that needs PAM modules which a small root lacks.
     let manager = "systemd=$(readlink -f /proc/1/exe); mkdir -p -m 700 /run/user/0; \
                    systemd-run --unit of-root --setenv=XDG_RUNTIME_DIR=/run/user/0 --setenv=HOME=/root \
-                   --property=Delegate=yes $systemd --user";
+                   --property=Delegate=yes --property=TimeoutStopSec=5 $systemd --user";
     machine.succeed(manager, Some(SOON)).await?;
     machine.wait_for_unit("basic.target", user, SOON).await?;
     machine.succeed("mkdir -p /root/.config/systemd/user; printf '[Service]\nExecStart=sleep 1000\n' >/root/.config/systemd/user/mine.service", Some(SOON)).await?;
