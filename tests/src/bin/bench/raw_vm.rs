@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream as Socket};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use driver_core::run::{Run, within};
@@ -36,10 +37,17 @@ const BANNER: &str = "Spawning backdoor root shell...\n";
 pub(crate) struct Recipe {
     qemu: Program,
     virtiofsd: Program,
+    /// Files that QEMU has by descriptor, each with the argument that names it.
+    files: Vec<(String, Arc<File>)>,
 }
+
+/// How QEMU is told of a file that it has by descriptor.
+const BY_DESCRIPTOR: &str = "/proc/self/fd/";
 
 #[derive(Clone)]
 struct Program {
+    /// Its directory in /proc.
+    process: PathBuf,
     words: Vec<String>,
     /// Where it began, and where paths in its arguments begin.
     directory: PathBuf,
@@ -60,7 +68,7 @@ impl Recipe {
             let Ok(directory) = fs::read_link(process.join("cwd")) else { continue };
             let words: Vec<String> = line.split_terminator('\0').map(str::to_owned).collect();
             if its(&words, &directory) {
-                processes.push(Program { words, directory });
+                processes.push(Program { process, words, directory });
             }
         }
         let find = |name: &str| {
@@ -71,7 +79,14 @@ impl Recipe {
             let found = processes.iter().find(is).cloned();
             found.ok_or_else(|| format!("the run has no process {name}"))
         };
-        Ok(Self { qemu: find("qemu-system-")?, virtiofsd: find("virtiofsd")? })
+        let (qemu, virtiofsd) = (find("qemu-system-")?, find("virtiofsd")?);
+        let mut files = Vec::new();
+        for word in &qemu.words {
+            if let Some(number) = word.strip_prefix(BY_DESCRIPTOR) {
+                files.push((word.clone(), Arc::new(File::open(qemu.process.join("fd").join(number))?)));
+            }
+        }
+        Ok(Self { qemu, virtiofsd, files })
     }
 
     /// Empties the disks that an earlier boot wrote to, as they were before it.
@@ -110,6 +125,11 @@ impl Recipe {
         let (mut sockets, mut inherited) = (Vec::new(), Vec::new());
         let mut qemu = Vec::new();
         for words in &self.qemu.words {
+            if let Some((_, file)) = self.files.iter().find(|(word, _)| word == words) {
+                inherited.push(inheritable(file.try_clone()?.into())?);
+                qemu.push(format!("{BY_DESCRIPTOR}{}", inherited[inherited.len() - 1].as_raw_fd()));
+                continue;
+            }
             qemu.push(match words.strip_prefix("socket,").and_then(|options| options.split_once("fd=")) {
                 None => words.clone(),
                 Some((options, _)) => {
