@@ -231,13 +231,18 @@ impl Machine<'_> {
             let mac = interface.mac.map(|byte| format!("{byte:02x}")).join(":");
             words(&[
                 "-netdev",
-                &format!("tap,id=net{number},fd={}", interface.tap),
+                &format!("tap,id={},fd={}", netdev(number), interface.tap),
                 "-device",
-                &format!("virtio-net-pci,netdev=net{number},mac={mac}"),
+                &format!("virtio-net-pci,netdev={},mac={mac}", netdev(number)),
             ])
         };
         self.interfaces.iter().enumerate().flat_map(interface).collect()
     }
+}
+
+/// The name by which QEMU knows what the interface with this index is plugged into.
+pub fn netdev(index: usize) -> String {
+    format!("net{index}")
 }
 
 fn words(words: &[&str]) -> Vec<String> {

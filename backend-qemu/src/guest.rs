@@ -19,9 +19,11 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::{Instant, timeout};
 
+use crate::argv;
 use crate::boot::{self, Boot, Tools};
 use crate::channel::Channel;
 use crate::monitor::Qmp;
+use crate::qmp::command::SetLink;
 use crate::supervise::{Processes, Signals, supervise};
 use crate::{console, journal};
 
@@ -191,6 +193,11 @@ impl Guest for Vm {
 #[async_trait]
 impl Cable for Vm {
     async fn set(&self, attachment: usize, plugged: bool) -> Result<(), MachineError> {
-        self.shared.life.plug(&self.shared.ports, attachment, plugged).await
+        let Shared { life, ports, qmp, .. } = &*self.shared;
+        life.plug(ports, attachment, plugged).await?;
+        // Its guest sees the carrier come and go.
+        let operation = if plugged { "plug in the network" } else { "pull the network" };
+        qmp.execute(life, operation, SetLink { name: argv::netdev(attachment), up: plugged }).await?;
+        Ok(())
     }
 }

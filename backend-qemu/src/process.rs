@@ -70,7 +70,7 @@ pub(crate) fn share(
     own(socket, owner)?;
     let mut command = Command::new(program);
     command.arg(format!("--fd={}", listener.as_raw_fd()));
-    command.args(["-o", &format!("source={}", directory.display()), "-o", "sandbox=chroot", "-o", "cache=auto"]);
+    command.args(["-o", &format!("source={}", directory.display()), "-o", "sandbox=chroot", "-o", "cache=always"]);
     command.args(["-o", "xattr", "-o", NEEDLESS, "-o", "log_level=warn"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(log)?);
     start(command, &[listener], Some(Confined { user: None, files: SHARED_FILES }))

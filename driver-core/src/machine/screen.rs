@@ -57,11 +57,10 @@ impl Machine {
     pub async fn wait_for_text(&self, pattern: &str, timeout: Duration) -> Result<(), Error> {
         const VERB: &str = "wait_for_text";
         let wanted = &Pattern::new(pattern).map_err(|why| self.cannot(VERB, &why))?;
-        let tesseract = self.tesseract(VERB)?;
         let what = format!("waiting for {pattern} to appear on screen");
         let what = &*what;
         let step = self.step(what, |machine| async move {
-            let boot = machine.launched(Again::NotAfterDeath).await?;
+            let (boot, tesseract) = machine.readable(VERB).await?;
             let wait = Wait::new(machine.name(), what, timeout);
             let gone = async { boot.over(what).await.into() };
             let sight = tokio::sync::Mutex::new(Sight::default());
@@ -119,10 +118,18 @@ impl Machine {
     }
 
     async fn texts(&self, verb: &str) -> Result<ScreenTexts, Error> {
-        let tesseract = self.tesseract(verb)?;
-        let boot = self.launched(Again::NotAfterDeath).await?;
+        let (boot, tesseract) = self.readable(verb).await?;
         let png = self.shot(verb, &boot).await?;
         Ok(ScreenTexts::new(self.name(), tesseract, Arc::new(png)))
+    }
+
+    /// The machine with its screen, and what reads it.
+    async fn readable(&self, verb: &str) -> Result<(Arc<Boot>, Tesseract), Error> {
+        let boot = self.launched(Again::NotAfterDeath).await?;
+        if boot.guest.screen().is_none() {
+            return Err(self.lacks(verb, "screen"));
+        }
+        Ok((boot, self.tesseract(verb)?))
     }
 
     async fn shot(&self, verb: &str, boot: &Boot) -> Result<Vec<u8>, Error> {
