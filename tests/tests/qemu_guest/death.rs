@@ -16,7 +16,7 @@ async fn qemu_dies_of_a_panic_and_of_what_kills_it_from_outside() -> TestResult 
     if !requirement::virtual_machines() {
         return Ok(());
     }
-    let ground = Ground::new().await?;
+    let ground = Ground::new("death").await?;
     let guest = &*ground.boot(false).await?;
     // A program may say what a kernel says.
     ask(guest, "echo '[    1.500000] Kernel panic - not syncing: of a program' >/dev/console").await?;
@@ -54,12 +54,12 @@ async fn qemu_dies_of_a_panic_and_of_what_kills_it_from_outside() -> TestResult 
     ground.finish().await
 }
 
-/// The pid of the only QEMU below this process.
+/// The pid of this machine's QEMU.
 fn qemu() -> TestResult<Pid> {
     for entry in fs::read_dir("/proc")? {
         let Ok(pid) = entry?.file_name().to_string_lossy().parse::<i32>() else { continue };
         let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let is_qemu = String::from_utf8_lossy(&command).contains("guest=m,process=tandem-m");
+        let is_qemu = String::from_utf8_lossy(&command).contains("guest=death,process=tandem-death");
         if is_qemu && is_below(pid, std::process::id().cast_signed()) {
             return Ok(Pid::from_raw(pid).ok_or("no pid")?);
         }

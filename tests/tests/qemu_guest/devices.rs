@@ -14,7 +14,7 @@ async fn qemu_has_a_console_a_screen_keys_and_a_monitor() -> TestResult {
     if !requirement::virtual_machines() {
         return Ok(());
     }
-    let ground = Ground::new().await?;
+    let ground = Ground::new("devices").await?;
     let guest = &*ground.boot(false).await?;
     serial_line(&ground, guest).await?;
     screen_and_keys(guest).await?;

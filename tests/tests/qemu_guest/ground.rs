@@ -23,21 +23,23 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 pub(crate) struct Ground {
+    name: &'static str,
     stage: Stage,
     guests: Arc<Guests>,
 }
 
 impl Ground {
-    pub(crate) async fn new() -> TestResult<Self> {
+    /// A machine whose name no other test gives one.
+    pub(crate) async fn new(name: &'static str) -> TestResult<Self> {
         let lock = tokio::task::spawn_blocking(host_lock::shared).await??;
         let guests = Arc::<Guests>::default();
-        let spec = TestSpec::new("guest", vec![vm("m")]);
+        let spec = TestSpec::new("guest", vec![vm(name)]);
         let stage = Stage::over(vec![guests.clone()], lock, spec).await?;
-        Ok(Self { stage, guests })
+        Ok(Self { name, stage, guests })
     }
 
     pub(crate) fn machine(&self) -> Machine {
-        self.stage.machine("m")
+        self.stage.machine(self.name)
     }
 
     /// Boots the machine until it takes commands.

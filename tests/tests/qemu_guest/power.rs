@@ -12,7 +12,7 @@ async fn qemu_reboots_when_asked_and_ends_when_it_reboots_by_itself() -> TestRes
     if !requirement::virtual_machines() {
         return Ok(());
     }
-    let ground = Ground::new().await?;
+    let ground = Ground::new("asked").await?;
     let guest = &*ground.boot(false).await?;
     let boot = ask(guest, "cat /proc/sys/kernel/random/boot_id; touch /root/kept /run/lost").await?;
 
@@ -43,7 +43,7 @@ async fn qemu_reboots_by_itself_where_that_is_allowed_also_after_a_panic() -> Te
     if !requirement::virtual_machines() {
         return Ok(());
     }
-    let ground = Ground::new().await?;
+    let ground = Ground::new("allowed").await?;
     let guest = &*ground.boot(true).await?;
     let events = guest.monitor().ok_or("it has a monitor")?.events();
     let running = guest.run(Command::new("echo c >/proc/sysrq-trigger; sleep 1000"));

@@ -28,7 +28,7 @@ pub(in super::super) async fn a_wait_for_text_gives_up_in_time(stage: &Stage) ->
 
 pub(in super::super) async fn what_is_typed_into_the_console_is_read(stage: &Stage) -> TestResult {
     let machine = stage.up().await?;
-    machine.succeed("nohup head -n 1 </dev/console >typed-in 2>/dev/null &", Some(SOON)).await?;
+    machine.succeed("setsid head -n 1 </dev/console >typed-in 2>/dev/null &", Some(SOON)).await?;
     let deadline = tokio::time::Instant::now() + SOON;
     // What is typed before somebody reads may go to whoever read before.
     while machine.execute("[ -s typed-in ]", Some(SOON)).await?.status != 0 {

@@ -51,7 +51,7 @@ pub(in super::super) async fn text_on_the_screen_is_read(stage: &Stage) -> TestR
 
 pub(in super::super) async fn keys_are_typed(stage: &Stage) -> TestResult {
     let machine = stage.up().await?;
-    machine.succeed("nohup head -n 2 </dev/tty1 >typed 2>/dev/null & sleep 1", Some(SOON)).await?;
+    machine.succeed("setsid head -n 2 </dev/tty1 >typed 2>/dev/null & sleep 1", Some(SOON)).await?;
     machine.send_chars("Hello, \"World\"! {1+1=2}", PAUSE).await?;
     machine.send_key("ret", PAUSE).await?;
     for key in ["a", "shift-b", "ret"] {
@@ -67,7 +67,7 @@ pub(in super::super) async fn keys_are_typed(stage: &Stage) -> TestResult {
 pub(in super::super) async fn the_pointer_moves_and_clicks(stage: &Stage) -> TestResult {
     let machine = stage.up().await?;
     // Where the guest's kernel shows the pointer's events, they are looked at.
-    let listen = "rm -f events; touch events; for device in /dev/input/event*; do [ ! -c $device ] || { nohup cat $device >>events 2>/dev/null & }; done; (ls /dev/input/event* 2>/dev/null || true) | wc -l";
+    let listen = "rm -f events; touch events; for device in /dev/input/event*; do [ ! -c $device ] || { setsid cat $device >>events 2>/dev/null & }; done; (ls /dev/input/event* 2>/dev/null || true) | wc -l";
     let listeners = machine.succeed(listen, Some(SOON)).await?;
     machine.move_pointer(0.25, 0.75).await?;
     machine.click(Button::Left).await?;
