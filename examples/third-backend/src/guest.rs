@@ -8,12 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use driver_core::MachineError;
 use driver_core::backend::{Descriptors, StartRequest};
-use driver_core::console::Console;
+use driver_core::console::{self, Console};
 use driver_core::guest::{Cable, Channel, Command, Exit, Guest, Output};
 use driver_core::life::{Life, Standing};
-use driver_core::log::harmless;
 use rustix::process::Signal;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -112,15 +110,13 @@ async fn supervise(shared: Arc<Shared>, boot: Boot, mut handles: watch::Receiver
 }
 
 /// Follows the console of one boot. Its first line says that the machine is up.
-async fn follow(shared: Arc<Shared>, console: OwnedFd) -> io::Result<()> {
-    let mut lines = BufReader::new(pipe::Receiver::from_owned_fd(console)?).split(b'\n');
-    while let Some(line) = lines.next_segment().await? {
-        let text = String::from_utf8_lossy(&line);
-        shared.life.console().push(harmless(text.trim_end_matches('\r')));
+async fn follow(shared: Arc<Shared>, output: OwnedFd) -> io::Result<()> {
+    let said = |_: &str| {
         if shared.life.standing() == Standing::Booting && !shared.live().rebooting {
             shared.life.tell(Standing::Ready);
         }
-    }
+    };
+    console::follow(pipe::Receiver::from_owned_fd(output)?, shared.life.console().clone(), said).await;
     Ok(())
 }
 

@@ -27,6 +27,18 @@ fn qemu_shares_a_lan_with_containers_and_starts_again() -> TestResult {
 }
 
 #[test]
+fn qemu_has_all_verbs_of_scripts() -> TestResult {
+    if !requirement::virtual_machines() {
+        return Ok(());
+    }
+    let _lock = host_lock::shared()?;
+    let ended =
+        Program::start(TANDEM, &["run", "verbs.py"], &[("verbs.py", include_str!("verbs.py"))])?.wait(PATIENCE)?;
+    assert_eq!(ended.status, 0, "{}", ended.stderr);
+    Ok(())
+}
+
+#[test]
 fn qemu_goes_with_a_killed_driver() -> TestResult {
     if !requirement::virtual_machines() {
         return Ok(());

@@ -337,9 +337,10 @@ class BaseMachine:
 
     # Network
 
-    def forward_port(self, host_port: int = 8080, guest_port: int = 80) -> None:
-        """Forwards connections to a port of the host's loopback interface to a port of the machine."""
-        self._wait("ForwardPort", host_port=int(host_port), guest_port=int(guest_port))
+    def forward_port(self, host_port: int = 8080, guest_port: int = 80) -> int:
+        """Forwards connections to a port of the host's loopback interface, 0 for any, to a port of the machine; returns the host's."""
+        address = self._output("ForwardPort", host_port=int(host_port), guest_port=int(guest_port))
+        return int(address.rpartition(":")[2])
 
     # Files
 

@@ -1,10 +1,14 @@
 //! A machine's console: the lines of its current boot, in memory for waits and in the record.
 
+mod follow;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
 use crate::event::{Kind, Recorder};
+
+pub use follow::follow;
 
 /// The console lines of one boot of a machine. Clones share the lines.
 #[derive(Clone, Debug)]
