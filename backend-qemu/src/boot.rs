@@ -16,14 +16,10 @@ use tokio::time::timeout;
 
 use crate::accel::{self, Accel};
 use crate::argv::{Base, Channels, Disk, Interface, Machine};
-use crate::disks::{self, Files};
+use crate::disks::{self, Files, Shown};
 use crate::process::{self, User};
 pub(crate) use crate::tools::Tools;
 use crate::tools::{self, ROOT_TAG};
-
-/// The socket of the virtiofsd that shows the root, and what that has to say.
-const SOCKET: &str = "root.socket";
-const LOG: &str = "root.log";
 
 /// What the kernel is told of every VM. With `panic=-1` it reboots at once when it panics.
 const CMDLINE: &str = "panic=-1 net.ifnames=0 systemd.show_status=1";
@@ -91,6 +87,16 @@ async fn plug(request: &StartRequest, descriptors: &Descriptors) -> io::Result<(
     Ok((ports, taps))
 }
 
+/// The socket of the virtiofsd that shows a share, in the state directory.
+fn socket(tag: &str) -> String {
+    format!("{tag}.socket")
+}
+
+/// What that virtiofsd has to say.
+fn log(tag: &str) -> String {
+    format!("{tag}.log")
+}
+
 /// QEMU's ends of its channels.
 struct Ends {
     qmp: OwnedFd,
@@ -102,12 +108,12 @@ struct Ends {
 
 /// Starts QEMU, and before it what it needs. Runs inside the run's namespaces.
 fn spawn(tools: &Tools, request: &StartRequest, ends: Ends, taps: Vec<OwnedFd>) -> io::Result<(Child, Vec<Child>)> {
-    let Files { kernel, initrd, share, disks, open } = disks::prepare(tools, request)?;
+    let Files { kernel, initrd, shares, disks, open } = disks::prepare(tools, request)?;
     let mut helpers = Vec::new();
-    if let Some(share) = &share {
+    for Shown { tag, directory } in &shares {
         let program = tools.virtiofsd.as_deref().ok_or_else(|| io::Error::other("there is no virtiofsd"))?;
-        let (socket, log) = (request.state.join(SOCKET), request.state.join(LOG));
-        helpers.push(process::share(program, share, &socket, request.first_id, &log)?);
+        let (socket, log) = (request.state.join(socket(tag)), request.state.join(log(tag)));
+        helpers.push(process::share(program, directory, &socket, request.first_id, &log)?);
     }
     let machine = &request.machine;
     let interfaces: Vec<Interface> = taps
@@ -120,7 +126,8 @@ fn spawn(tools: &Tools, request: &StartRequest, ends: Ends, taps: Vec<OwnedFd>) 
         .iter()
         .map(|disk| Disk { path: &disk.path, format: disk.format, base: disk.base.map(base), serial: &disk.serial })
         .collect();
-    let root = [(ROOT_TAG, Path::new(SOCKET))];
+    let sockets: Vec<_> = shares.iter().map(|share| (share.tag, socket(share.tag))).collect();
+    let shares: Vec<_> = sockets.iter().map(|(tag, socket)| (*tag, Path::new(socket))).collect();
     let cmdline = [CMDLINE, machine.cmdline.as_deref().unwrap_or_default()].join(" ");
     let argv = Machine {
         name: &machine.name,
@@ -132,7 +139,7 @@ fn spawn(tools: &Tools, request: &StartRequest, ends: Ends, taps: Vec<OwnedFd>) 
         initrd: &initrd,
         cmdline: &cmdline,
         allow_reboot: request.allow_reboot,
-        shares: if share.is_some() { &root } else { &[] },
+        shares: &shares,
         disks: &disks,
         interfaces: &interfaces,
         channels: Channels {
@@ -182,7 +189,7 @@ async fn running(qemu: &mut Child, launch: UnixStream) -> io::Result<()> {
 /// What else is to be known about a QEMU that did not start.
 async fn explained(error: &io::Error, request: &StartRequest, descriptors: &Descriptors) -> io::Error {
     let mut text = error.to_string();
-    let log = request.state.join(LOG);
+    let log = request.state.join(log(ROOT_TAG));
     let log = within(&descriptors.init, move || fs::read_to_string(log)).await.unwrap_or_default();
     if let Some(last) = log.lines().last() {
         let _ = write!(text, "; virtiofsd said: {last}");

@@ -13,19 +13,25 @@ use std::process::Command;
 use driver_core::backend::StartRequest;
 use driver_core::guest_files::machine_id;
 use driver_core::mount::Detached;
-use driver_core::spec::{Disk, Image, Root};
+use driver_core::spec::{Disk, Image, MachineSpec, Root};
 
 use crate::guest_files;
 use crate::image;
-use crate::initramfs::{self, Contents};
+use crate::initramfs::{self, Contents, Share};
 use crate::tar;
-use crate::tools::{Tools, has_share};
+use crate::tools::{ROOT_TAG, Tools, has_share};
 
 /// Largest size of what a guest writes above a root that it cannot write. The file takes only what is written.
 const UPPER_SIZE: &str = "8G";
 
 /// Where an init can be: what systemd-nspawn tries, and where NixOS has it.
 const INITS: [&str; 4] = ["/sbin/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd", "/init"];
+
+/// Where the root is mounted.
+const SHARE: &str = "share";
+
+/// Where the kernel's modules are mounted, and their tag.
+const MODULES: &str = "modules";
 
 /// The files of a tar.
 const UNPACKED: &str = "unpacked";
@@ -40,12 +46,20 @@ const MIB: u64 = 1024 * 1024;
 pub(crate) struct Files {
     pub(crate) kernel: PathBuf,
     pub(crate) initrd: PathBuf,
-    /// The directory whose files virtiofsd shows.
-    pub(crate) share: Option<PathBuf>,
+    /// What virtiofsd shows: the root comes first.
+    pub(crate) shares: Vec<Shown>,
     /// The root or what is written above it comes first.
     pub(crate) disks: Vec<Stored>,
     /// What QEMU inherits beside its channels.
     pub(crate) open: Vec<File>,
+}
+
+/// A directory whose files virtiofsd shows.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) tag: &'static str,
+    /// Its read-only mount.
+    pub(crate) directory: PathBuf,
 }
 
 /// A disk that is kept in a file.
@@ -66,7 +80,9 @@ pub(crate) fn begin(request: &StartRequest) -> io::Result<()> {
         return Ok(());
     }
     // Of an attempt that failed halfway nothing may remain.
-    let _ = nix::mount::umount2(&state.join("share"), nix::mount::MntFlags::MNT_DETACH);
+    for mounted in [SHARE, MODULES] {
+        let _ = nix::mount::umount2(&state.join(mounted), nix::mount::MntFlags::MNT_DETACH);
+    }
     let _ = fs::remove_dir_all(state);
     fs::DirBuilder::new().recursive(true).mode(0o711).create(state)?;
     let Root::Tar(archive) = &request.machine.root else { return Ok(()) };
@@ -85,7 +101,7 @@ pub(crate) fn prepare(tools: &Tools, request: &StartRequest) -> io::Result<Files
     let mut files = Files {
         kernel: PathBuf::new(),
         initrd: PathBuf::from("initrd"),
-        share: has_share(&request.machine).then(|| request.state.join("share")),
+        shares: Vec::new(),
         disks: Vec::new(),
         open: Vec::new(),
     };
@@ -94,10 +110,16 @@ pub(crate) fn prepare(tools: &Tools, request: &StartRequest) -> io::Result<Files
         files.initrd = files.image(initrd, request, "initrd")?;
     }
     match &request.machine.root {
-        _ if files.share.is_some() => files.disks.push(Stored::raw("upper.img", "upper")),
+        _ if has_share(&request.machine) => {
+            files.shares.push(Shown { tag: ROOT_TAG, directory: request.state.join(SHARE) });
+            files.disks.push(Stored::raw("upper.img", "upper"));
+        }
         Root::Image(image) => files.layer(image, "root")?,
         // What the test's own initrd boots has no root by us.
         _ => {}
+    }
+    if modules(tools, &request.machine).is_some() {
+        files.shares.push(Shown { tag: MODULES, directory: request.state.join(MODULES) });
     }
     for (disk, number) in request.machine.disks.iter().zip(1..) {
         let serial = format!("disk{number}");
@@ -145,6 +167,9 @@ fn make(tools: &Tools, request: &StartRequest) -> io::Result<()> {
     let (state, owner) = (&request.state, request.first_id);
     if has_share(&request.machine) {
         share(request)?;
+        if let Some(modules) = modules(tools, &request.machine) {
+            show(modules, &state.join(MODULES))?;
+        }
         let upper = state.join("upper.img");
         make_upper(&upper)?;
         own(&upper, owner)?;
@@ -171,16 +196,29 @@ fn make(tools: &Tools, request: &StartRequest) -> io::Result<()> {
 
 /// Mounts the root's files read-only where virtiofsd shows them.
 fn share(request: &StartRequest) -> io::Result<()> {
-    let (share, unpacked) = (request.state.join("share"), request.state.join(UNPACKED));
-    fs::create_dir(&share)?;
+    let unpacked = request.state.join(UNPACKED);
     let source = match &request.machine.root {
         Root::Directory(path) => path,
         Root::Tar(_) => &unpacked,
         Root::Host | Root::Image(_) => Path::new("/"),
     };
+    show(source, &request.state.join(SHARE))
+}
+
+/// Mounts a directory read-only at a place that is made for it.
+fn show(source: &Path, target: &Path) -> io::Result<()> {
+    fs::create_dir(target)?;
     let copy = Detached::copy(source)?;
     copy.restrict(libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NODEV)?;
-    copy.attach(&share)
+    copy.attach(target)
+}
+
+/// The modules of the machine's kernel, if its root does not have them: those of the host's kernel are in the host's root.
+fn modules<'t>(tools: &'t Tools, machine: &MachineSpec) -> Option<&'t Path> {
+    let modules = tools.kernel.modules.as_deref().filter(|_| has_share(machine) && machine.initrd.is_none())?;
+    let of_host = machine.root == Root::Host
+        && ["/lib/modules", "/usr/lib/modules"].iter().any(|place| modules.starts_with(place));
+    (!of_host).then_some(modules)
 }
 
 fn make_upper(path: &Path) -> io::Result<()> {
@@ -200,7 +238,7 @@ fn layer(image: &Image, path: &Path, owner: Option<u32>) -> io::Result<()> {
 
 /// The initramfs of a VM that brings none.
 fn archive(tools: &Tools, request: &StartRequest) -> io::Result<Vec<u8>> {
-    let share = request.state.join("share");
+    let share = request.state.join(SHARE);
     let names = |directory: &str| match fs::read_dir(share.join(directory.trim_start_matches('/'))) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
@@ -209,10 +247,12 @@ fn archive(tools: &Tools, request: &StartRequest) -> io::Result<Vec<u8>> {
     let changes = guest_files::changes(request, &machine_id()?, tools.arch.serial, names)?;
     // Guests empty it when they boot, and the host's is full of things that are none of theirs.
     let scratch: &[&str] = if request.machine.root == Root::Host { &["/tmp"] } else { &[] };
+    let shares = modules(tools, &request.machine)
+        .map(|_| Share { tag: MODULES.into(), target: format!("/lib/modules/{}", tools.kernel.release) });
     let contents = Contents {
         root: tools.source(),
         attachments: &request.attachments,
-        shares: &[],
+        shares: shares.as_slice(),
         scratch,
         changes: &changes,
         inits: &INITS,

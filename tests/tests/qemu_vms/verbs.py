@@ -23,6 +23,9 @@ with subtest("it has the size and the disks that were asked for"):
     t.assertLess(int(vm.succeed("awk '/MemTotal/ { print $2 }' /proc/meminfo")), 768 * 1024)
     t.assertEqual(vm.succeed("cat /sys/block/vdb/size"), f"{64 * 2048}\n")
 
+with subtest("its kernel finds its modules"):
+    vm.succeed("modprobe dummy", "ip link add type dummy")
+
 with subtest("keys reach its screen, and the screen can be read"):
     vm.succeed("setsid bash -c 'read -r line </dev/tty1; echo \"$line\" >/root/typed; echo WELCOME HOME >/dev/tty1' >/dev/null 2>&1 &")
     vm.succeed("echo 'ready to read' >/dev/tty1")
