@@ -176,7 +176,7 @@ impl Run {
         self.ground().namespaces.handle()
     }
 
-    /// Starts all machines, as [`start_all`] does.
+    /// Starts all machines, as [`start_all()`] does.
     pub async fn start_all(&self) -> Result<(), Error> {
         start_all(&self.machines).await
     }
