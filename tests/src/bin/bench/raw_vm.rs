@@ -36,7 +36,8 @@ const BANNER: &str = "Spawning backdoor root shell...\n";
 #[derive(Clone)]
 pub(crate) struct Recipe {
     qemu: Program,
-    virtiofsd: Program,
+    /// In the order of QEMU's shares.
+    virtiofsds: Vec<Program>,
     /// Files that QEMU has by descriptor, each with the argument that names it.
     files: Vec<(String, Arc<File>)>,
 }
@@ -61,8 +62,12 @@ impl Recipe {
             directory.starts_with(own) || words.iter().skip(1).any(|word| word.contains(&*own.to_string_lossy()))
         };
         let mut processes = Vec::new();
-        for entry in fs::read_dir("/proc")? {
-            let process = entry?.path();
+        let mut numbers: Vec<u32> =
+            fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+        // The driver starts what shows a share in the order of the shares.
+        numbers.sort_unstable();
+        for number in numbers {
+            let process = Path::new("/proc").join(number.to_string());
             // Whatever has ended meanwhile, and what is no process.
             let Ok(line) = fs::read_to_string(process.join("cmdline")) else { continue };
             let Ok(directory) = fs::read_link(process.join("cwd")) else { continue };
@@ -71,22 +76,21 @@ impl Recipe {
                 processes.push(Program { process, words, directory });
             }
         }
-        let find = |name: &str| {
-            let is = |program: &&Program| {
+        let called = |name: &'static str| {
+            processes.iter().filter(move |program| {
                 let file = program.words.first().and_then(|path| Path::new(path).file_name());
                 file.is_some_and(|file| file.to_string_lossy().starts_with(name))
-            };
-            let found = processes.iter().find(is).cloned();
-            found.ok_or_else(|| format!("the run has no process {name}"))
+            })
         };
-        let (qemu, virtiofsd) = (find("qemu-system-")?, find("virtiofsd")?);
+        let qemu = called("qemu-system-").next().cloned().ok_or("the run has no QEMU")?;
+        let virtiofsds: Vec<Program> = called("virtiofsd").cloned().collect();
         let mut files = Vec::new();
         for word in &qemu.words {
             if let Some(number) = word.strip_prefix(BY_DESCRIPTOR) {
                 files.push((word.clone(), Arc::new(File::open(qemu.process.join("fd").join(number))?)));
             }
         }
-        Ok(Self { qemu, virtiofsd, files })
+        Ok(Self { qemu, virtiofsds, files })
     }
 
     /// Empties the disks that an earlier boot wrote to, as they were before it.
@@ -104,7 +108,7 @@ impl Recipe {
         let log = bench.directory().join("raw-vm.log");
         let (recipe, said) = (self.clone(), File::create(&log)?);
         let its = said.try_clone()?;
-        let Processes { virtiofsd, qemu, sockets } = within(run.init(), move || recipe.spawn(&its)).await?;
+        let Processes { virtiofsds, qemu, sockets } = within(run.init(), move || recipe.spawn(&its)).await?;
         let (mut shell, mut others) = (None, Vec::new());
         for (words, socket) in sockets {
             socket.set_nonblocking(true)?;
@@ -116,7 +120,7 @@ impl Recipe {
             }
         }
         let shell = shell.ok_or("QEMU has no shell's socket")?;
-        let mut vm = RawVm { qemu, virtiofsd, shell, others, log };
+        let mut vm = RawVm { qemu, virtiofsds, shell, others, log };
         vm.read_until(|said| String::from_utf8_lossy(said).contains(BANNER)).await?;
         Ok(vm)
     }
@@ -141,18 +145,6 @@ impl Recipe {
                 }
             });
         }
-        let share = qemu.iter().find_map(|words| words.strip_prefix("socket,")?.split_once("path="));
-        let (_, share) = share.ok_or_else(|| io::Error::other("QEMU has no share's socket"))?;
-        let listener = listen(&self.qemu.directory.join(share))?;
-        let virtiofsd: Vec<String> = self
-            .virtiofsd
-            .words
-            .iter()
-            .map(|word| match word.strip_prefix("--fd=") {
-                Some(_) => format!("--fd={}", listener.as_raw_fd()),
-                None => word.clone(),
-            })
-            .collect();
         let start = |words: &[String], directory: &Path| {
             let mut command = Command::new(&words[0]);
             command
@@ -163,16 +155,23 @@ impl Recipe {
                 .stderr(said.try_clone()?);
             command.process_group(0).kill_on_drop(true).spawn()
         };
-        Ok(Processes {
-            virtiofsd: start(&virtiofsd, &self.virtiofsd.directory)?,
-            qemu: start(&qemu, &self.qemu.directory)?,
-            sockets,
-        })
+        let shares = qemu.iter().filter_map(|words| words.strip_prefix("socket,")?.split_once("path="));
+        let mut virtiofsds = Vec::new();
+        for ((_, share), virtiofsd) in shares.zip(&self.virtiofsds) {
+            let listener = listen(&self.qemu.directory.join(share))?;
+            let word = |word: &String| match word.strip_prefix("--fd=") {
+                Some(_) => format!("--fd={}", listener.as_raw_fd()),
+                None => word.clone(),
+            };
+            let words: Vec<String> = virtiofsd.words.iter().map(word).collect();
+            virtiofsds.push(start(&words, &virtiofsd.directory)?);
+        }
+        Ok(Processes { virtiofsds, qemu: start(&qemu, &self.qemu.directory)?, sockets })
     }
 }
 
 struct Processes {
-    virtiofsd: Child,
+    virtiofsds: Vec<Child>,
     qemu: Child,
     /// The other ends of the sockets that QEMU has, each with the options that name it.
     sockets: Vec<(String, Socket)>,
@@ -199,7 +198,7 @@ fn inheritable(descriptor: OwnedFd) -> io::Result<OwnedFd> {
 /// A VM that runs. Dropping it ends it.
 pub(crate) struct RawVm {
     qemu: Child,
-    virtiofsd: Child,
+    virtiofsds: Vec<Child>,
     /// The guest's hvc0.
     shell: UnixStream,
     /// Readers of the serial console and of QMP.
@@ -225,7 +224,9 @@ impl RawVm {
     /// Kills it and returns once it is gone.
     pub(crate) async fn end(mut self) -> TestResult {
         self.qemu.kill().await?;
-        self.virtiofsd.kill().await?;
+        for mut virtiofsd in self.virtiofsds {
+            virtiofsd.kill().await?;
+        }
         for other in self.others {
             other.await?;
         }
