@@ -22,7 +22,8 @@ def serve():
 
 
 start_all()
-server.succeed("mkdir -p /srv/hello", "echo 'Hello from the server' > /srv/hello/index.html")
+# A VM that crashes loses what it has not written to its disk yet, and this test runs on VMs, too: tandem run --backend vm examples/hello.py
+server.succeed("mkdir -p /srv/hello", "echo 'Hello from the server' > /srv/hello/index.html", "sync")
 serve()
 
 with subtest("the client reaches the server by its name"):
