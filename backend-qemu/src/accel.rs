@@ -61,20 +61,38 @@ pub fn choose(asked: Asked, arch: &Arch, host: &Host) -> Result<(Accel, String),
         (Asked::Kvm, Some(why)) => Err(Problem::host(
             "key `accel`",
             format!("KVM cannot be used: {why}"),
-            "switch on virtualisation in the firmware or the outer hypervisor and load kvm_intel or kvm_amd, or ask for \"auto\"",
+            format!("{}, or ask for \"auto\"", cure(arch, host)),
         )),
     }
 }
 
-fn lacking(arch: &Arch, host: &Host) -> Option<String> {
-    if let Err(error) = &host.device {
-        return Some(format!("{KVM} cannot be opened ({error})"));
+fn cure(arch: &Arch, host: &Host) -> String {
+    let refused = host.device.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    if refused && is_real(arch, host) {
+        return format!(
+            "give {KVM} a group of its own that may read and write it, as udev does (`chgrp kvm`, `chmod 660`)"
+        );
     }
+    "switch on virtualisation in the firmware or the outer hypervisor and load kvm_intel or kvm_amd".into()
+}
+
+/// What keeps KVM from being used. The processor comes before permissions: to mend those alone would not help.
+fn lacking(arch: &Arch, host: &Host) -> Option<String> {
+    match &host.device {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(format!("{KVM} cannot be opened ({error})")),
+        _ if !is_real(arch, host) => {
+            Some(format!("{KVM} is there, but the processor has none of the flags {}", arch.kvm_flags.join(", ")))
+        }
+        Err(error) => Some(format!("{KVM} cannot be opened ({error})")),
+        Ok(()) => None,
+    }
+}
+
+fn is_real(arch: &Arch, host: &Host) -> bool {
     let has = |flag: &&str| {
         host.cpuinfo.lines().any(|line| line.starts_with("flags") && line.split_whitespace().any(|word| word == *flag))
     };
-    let real = arch.kvm_flags.is_empty() || arch.kvm_flags.iter().any(has);
-    (!real).then(|| format!("{KVM} is there, but the processor has none of the flags {}", arch.kvm_flags.join(", ")))
+    arch.kvm_flags.is_empty() || arch.kvm_flags.iter().any(has)
 }
 
 #[cfg(test)]
@@ -115,5 +133,15 @@ mod tests {
         let (_, why) = choose(Asked::Auto, &X86_64, &host(true, "")).unwrap();
         assert_eq!(why, "emulation, because /dev/kvm is there, but the processor has none of the flags vmx, svm");
         assert!(choose(Asked::Kvm, &X86_64, &host(false, "")).unwrap_err().to_string().contains("cannot be opened"));
+    }
+
+    #[test]
+    fn the_cure_fits_the_reason() {
+        let refused =
+            |cpuinfo: &str| Host { device: Err(io::ErrorKind::PermissionDenied.into()), cpuinfo: cpuinfo.into() };
+        let told = |host: &Host| choose(Asked::Kvm, &X86_64, host).unwrap_err().to_string();
+        assert!(told(&refused("flags : vmx")).contains("chmod 660"));
+        let unreal = told(&refused("flags : fpu"));
+        assert!(unreal.contains("none of the flags") && unreal.contains("firmware"), "{unreal}");
     }
 }
