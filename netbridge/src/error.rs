@@ -1,12 +1,13 @@
 //! What can go wrong, with the likely cause and the cure.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::errno::Errno;
 
 use crate::InterfaceName;
-use crate::netlink::Refusal;
+use crate::kernel::netlink::Refusal;
 
 /// Why a network could not be made, changed or removed.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,44 @@ pub enum Error {
         errno: io::Error,
         /// The likely cause, or else the kernel's own words; may be empty.
         cause: String,
+        /// What to do; may be empty.
+        cure: &'static str,
+    },
+    /// No link can be impaired like this. Nothing was changed.
+    #[error("impairment: {fault}")]
+    Impairment {
+        /// What is wrong and what to write instead.
+        fault: String,
+    },
+    /// A capture could not be begun or written.
+    #[error("capture {}: {operation}: {errno}", .path.display())]
+    Capture {
+        /// The capture's file.
+        path: PathBuf,
+        /// What was tried.
+        operation: &'static str,
+        /// What the system answered. It is part of the message.
+        errno: io::Error,
+    },
+    /// This kind of segment cannot do this.
+    #[error("segment {segment}: {operation}: {why}")]
+    Unsupported {
+        /// The segment's name.
+        segment: InterfaceName,
+        /// What was asked for.
+        operation: &'static str,
+        /// Why it cannot, and what to do.
+        why: &'static str,
+    },
+    /// A port of a segment in user space, or what joins it to one, could not be made.
+    #[error("port {port}: {operation}: {errno}{}", fragment("; ", .cure))]
+    Port {
+        /// The port's name.
+        port: String,
+        /// What was tried.
+        operation: &'static str,
+        /// What the system answered. It is part of the message.
+        errno: io::Error,
         /// What to do; may be empty.
         cure: &'static str,
     },

@@ -34,21 +34,26 @@
 //! Everything here needs a tokio runtime with I/O and time enabled, and `CAP_SYS_ADMIN` and `CAP_NET_ADMIN` in the user namespace that
 //! owns the network namespaces: root, or the root of a user namespace of one's own.
 
+mod capture;
 mod error;
+mod frame;
+mod impair;
 mod interface;
+mod kernel;
 mod link;
 mod name;
 mod namespace;
-mod netlink;
 mod port;
 mod segment;
-mod socket;
-mod tap;
-mod veth;
+mod stats;
 
+pub use capture::{Capture, CaptureOptions, CaptureSummary};
 pub use error::Error;
+pub use impair::{Distribution, Impairment};
 pub use interface::Interface;
-pub use name::InterfaceName;
+pub use link::{Direction, Link};
+pub use name::{InterfaceName, PortName};
 pub use namespace::Namespace;
 pub use port::Port;
-pub use segment::Segment;
+pub use segment::{Kind, Segment};
+pub use stats::{Flow, LinkStats};

@@ -36,6 +36,31 @@ impl fmt::Display for InterfaceName {
     }
 }
 
+/// The name of a port.
+///
+/// Its first part is the name of the kernel's interface that is the port, unique in the segment's namespace; ports that are sockets
+/// have it in messages only. Its second part is the name of the [`Link`](crate::Link) that the port is joined by: faults, captures and
+/// statistics go by it, and later ports of that name take them over. An interface's name alone is also the link's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PortName {
+    pub(crate) interface: InterfaceName,
+    pub(crate) link: String,
+}
+
+impl PortName {
+    /// The name of a port that is `interface` in the kernel and is joined by the link `link`.
+    pub fn new(interface: InterfaceName, link: impl Into<String>) -> Self {
+        Self { interface, link: link.into() }
+    }
+}
+
+impl From<InterfaceName> for PortName {
+    fn from(interface: InterfaceName) -> Self {
+        let link = interface.as_str().to_owned();
+        Self { interface, link }
+    }
+}
+
 fn fault(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         Some("is empty")

@@ -13,8 +13,9 @@ use rtnetlink::LinkUnspec;
 use tokio::runtime;
 use tokio::sync::oneshot;
 
+use crate::Error;
 use crate::error::Operation;
-use crate::{Error, netlink};
+use crate::kernel::netlink;
 
 /// The kernel's `LOOPBACK_IFINDEX`: the index of `lo` in every network namespace.
 const LOOPBACK: u32 = 1;

@@ -1,7 +1,7 @@
 //! Ports: what is plugged into a segment.
 
 use crate::Error;
-use crate::link::Link;
+use crate::kernel::device::Device;
 
 /// A veth pair between a segment and a namespace, or a tap of a segment.
 ///
@@ -9,11 +9,11 @@ use crate::link::Link;
 /// pair goes with the namespace of either end; a port keeps the segment's namespace alive, and the other one not.
 #[derive(Debug)]
 pub struct Port {
-    near: Link,
+    near: Device,
 }
 
 impl Port {
-    pub(crate) fn new(near: Link) -> Self {
+    pub(crate) fn new(near: Device) -> Self {
         Self { near }
     }
 

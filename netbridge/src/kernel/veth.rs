@@ -12,19 +12,20 @@ use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkMessage};
 use rtnetlink::{AddressMessageBuilder, LinkMessageBuilder, LinkUnspec};
 
 use crate::error::Operation;
-use crate::link::Link;
-use crate::{Error, Interface, InterfaceName, Namespace, netlink};
+use crate::kernel::device::Device;
+use crate::kernel::netlink;
+use crate::{Error, Interface, InterfaceName, Namespace};
 
 /// How long a new pair may take until it carries frames; the kernel needs a millisecond.
 const CARRIER: Duration = Duration::from_secs(10);
 
 /// Makes a veth pair from a port `port` of `bridge` to `interface` in `target` and gives the bridge's end.
 pub(crate) async fn plug(
-    bridge: &Link,
+    bridge: &Device,
     port: &InterfaceName,
     target: &Namespace,
     interface: &Interface,
-) -> Result<Link, Error> {
+) -> Result<Device, Error> {
     let (near, far) = create(bridge, port, target, interface).await?;
     match configure(&near, far, target, interface).await {
         Ok(()) => Ok(near),
@@ -34,11 +35,11 @@ pub(crate) async fn plug(
 
 /// Creates the pair with both ends where they belong, and down. Gives the near end and the index of the far end.
 async fn create(
-    bridge: &Link,
+    bridge: &Device,
     port: &InterfaceName,
     target: &Namespace,
     interface: &Interface,
-) -> Result<(Link, u32), Error> {
+) -> Result<(Device, u32), Error> {
     let failed = |refusal| Operation::CreateVeth.failed_on(port, refusal);
     let descriptor = target.as_fd().try_clone_to_owned().map_err(|errno| failed(errno.into()))?;
 
@@ -57,7 +58,7 @@ async fn create(
     }
     let near = near.set_info_data(InfoData::Veth(InfoVeth::Peer(far.build())));
 
-    match Link::create(bridge.namespace(), port, near.build(), Some(descriptor)).await {
+    match Device::create(bridge.namespace(), port, near.build(), Some(descriptor)).await {
         Ok(created) => Ok(created),
         Err(refusal) if refusal.is(Errno::EEXIST) => {
             // The kernel doesn't tell which of the two names it means.
@@ -70,7 +71,7 @@ async fn create(
     }
 }
 
-async fn configure(near: &Link, far: u32, target: &Namespace, interface: &Interface) -> Result<(), Error> {
+async fn configure(near: &Device, far: u32, target: &Namespace, interface: &Interface) -> Result<(), Error> {
     // The near end first: the far end, which gets addresses, then finds a carrier when it comes up.
     let (near_up, ()) = join(near.set_up_mute(), skip_duplicate_detection(target, interface)).await;
     near_up?;

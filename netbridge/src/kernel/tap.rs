@@ -8,8 +8,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use rtnetlink::LinkUnspec;
 
 use crate::error::Operation;
-use crate::link::Link;
-use crate::{Error, InterfaceName, netlink};
+use crate::kernel::device::Device;
+use crate::kernel::netlink;
+use crate::{Error, InterfaceName};
 
 /// The device node that taps are made by (the kernel's networking/tuntap.rst).
 const TUN: &str = "/dev/net/tun";
@@ -17,13 +18,13 @@ const TUN: &str = "/dev/net/tun";
 nix::ioctl_write_ptr_bad!(tun_set_interface, libc::TUNSETIFF, libc::ifreq);
 
 /// Makes a tap that is a port of `bridge`, and gives its link and its descriptor.
-pub(crate) async fn plug(bridge: &Link, port: &InterfaceName) -> Result<(Link, OwnedFd), Error> {
+pub(crate) async fn plug(bridge: &Device, port: &InterfaceName) -> Result<(Device, OwnedFd), Error> {
     let failed = |refusal: io::Error| Operation::CreateTap.failed_on(port, refusal);
     let name = port.clone();
     // The tap appears in the namespace of the thread that opens the node.
     let opened = bridge.namespace().run(move || open(&name)).await?;
     let descriptor = opened.map_err(failed)?;
-    let near = Link::find(bridge.namespace(), port).await?;
+    let near = Device::find(bridge.namespace(), port).await?;
     match attach(&near, bridge).await {
         Ok(()) => Ok((near, descriptor)),
         Err(error) => Err(near.undo(error).await),
@@ -50,7 +51,7 @@ fn set_interface(file: &File, request: &libc::ifreq) -> io::Result<()> {
     Ok(())
 }
 
-async fn attach(near: &Link, bridge: &Link) -> Result<(), Error> {
+async fn attach(near: &Device, bridge: &Device) -> Result<(), Error> {
     let message = LinkUnspec::new_with_index(near.index()).controller(bridge.index()).build();
     let changed = netlink::change_link(near.namespace().netlink(), message);
     changed.await.map_err(|refusal| Operation::SetLink.failed_on(near.name(), refusal))?;

@@ -6,16 +6,17 @@ use std::{fs, io};
 use nix::errno::Errno;
 use tokio::net::{TcpSocket, TcpStream};
 
+use crate::Error;
 use crate::error::Operation;
-use crate::link::Link;
-use crate::veth::address_message;
-use crate::{Error, netlink};
+use crate::kernel::device::Device;
+use crate::kernel::netlink;
+use crate::kernel::veth::address_message;
 
 /// The sysctls by which a namespace passes packets on. A new namespace takes them over from the first one (`net.core.devconf_inherit_init_net`).
 const FORWARDING: [&str; 2] = ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"];
 
 /// Connects from the namespace of `bridge`, which gets the address `own`.
-pub(crate) async fn connect(bridge: &Link, own: (IpAddr, u8), to: SocketAddr) -> Result<TcpStream, Error> {
+pub(crate) async fn connect(bridge: &Device, own: (IpAddr, u8), to: SocketAddr) -> Result<TcpStream, Error> {
     let namespace = bridge.namespace();
     // Before there is an address that packets could be sent to.
     let forbidden = namespace.run(forbid_forwarding).await?;
