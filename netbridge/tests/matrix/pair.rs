@@ -1,0 +1,79 @@
+//! What has to work between two machines, whatever they are plugged in by.
+
+use std::io::Write;
+use std::time::Instant;
+
+use netbridge::Segment;
+
+use crate::endpoint::{Endpoint, Kind};
+use crate::harness::{name, namespace};
+use crate::{echo, everybody, flood, tagged, transfer};
+
+/// What carries the frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fabric {
+    Bridge,
+    Switch,
+}
+
+impl Fabric {
+    async fn lan(self, kinds: [Kind; 2]) -> Segment {
+        match self {
+            Self::Bridge => Segment::bridge(namespace().await, name("lan")).await.unwrap(),
+            // One without a namespace where that is enough.
+            Self::Switch => {
+                let needed = kinds.iter().any(|kind| kind.needs_namespace());
+                let namespace = if needed { Some(namespace().await) } else { None };
+                Segment::switch(namespace, name("lan")).await.unwrap()
+            }
+        }
+    }
+}
+
+/// Whether frames of 9000 bytes can pass.
+fn takes_jumbo(fabric: Fabric, kind: Kind) -> bool {
+    match kind {
+        Kind::Veth | Kind::TapDescriptor | Kind::TapDescriptorVnet | Kind::Dgram | Kind::Stream => true,
+        // Nobody can say its MTU, which only the kernel's bridge looks at.
+        Kind::Tap => fabric == Fabric::Switch,
+        // The program's buffer is too short.
+        Kind::Vde => false,
+    }
+}
+
+pub(crate) async fn check(fabric: Fabric, one: Kind, two: Kind) {
+    let began = Instant::now();
+    let lan = fabric.lan([one, two]).await;
+    let [a, b] = [Endpoint::plug(&lan, one, 1, 1500).await.unwrap(), Endpoint::plug(&lan, two, 2, 1500).await.unwrap()];
+    if [one, two].contains(&Kind::Vde) {
+        // The program makes its tap some time before it moves frames.
+        echo::until_it_comes_back(&a, b.v4()).await;
+    }
+    for (from, to) in [(&a, &b), (&b, &a)] {
+        echo::small_and_full(from, to, 1500).await;
+        everybody::check(from, to).await;
+        tagged::check(from, to).await;
+    }
+    let megabytes = transfer::size(fabric, [one, two]);
+    transfer::check(&a, &b, b.v4(), megabytes).await;
+    transfer::check(&b, &a, a.v6(), megabytes).await;
+    let jumbo = takes_jumbo(fabric, one) && takes_jumbo(fabric, two);
+    if jumbo {
+        let lan = fabric.lan([one, two]).await;
+        let [a, b] =
+            [Endpoint::plug(&lan, one, 1, 9000).await.unwrap(), Endpoint::plug(&lan, two, 2, 9000).await.unwrap()];
+        echo::small_and_full(&a, &b, 9000).await;
+        echo::small_and_full(&b, &a, 9000).await;
+    }
+    let flooder = Endpoint::plug(&lan, one, 3, 1500).await.unwrap();
+    let flood = flood::check(&flooder, [&a, &b]).await;
+
+    let sizes = if jumbo { "1500 and 9000" } else { "1500" };
+    let row = format!(
+        "{fabric:?}: {one:>18} and {two:<18} ping and ping6 of 64 and {sizes}, broadcast, multicast, tags, TCP 2 x {megabytes} MB, {flood}: \
+         {:.1} s\n",
+        began.elapsed().as_secs_f64()
+    );
+    // Seen also where the test passes.
+    std::io::stderr().write_all(row.as_bytes()).unwrap();
+}
