@@ -26,16 +26,16 @@ pub(super) struct Adapter {
 
 impl Adapter {
     /// Moves each read as it is: between taps, or between a tap and a datagram socket.
-    pub(super) fn of_datagrams(tap: OwnedFd, socket: OwnedFd) -> Result<Self> {
+    pub(super) fn of_datagrams(tap: &OwnedFd, socket: OwnedFd) -> Result<Self> {
         Self::start(tap, socket, copy, copy)
     }
 
     /// Moves frames between a tap and a stream, in which each is behind its length.
-    pub(super) fn of_stream(tap: OwnedFd, socket: OwnedFd) -> Result<Self> {
+    pub(super) fn of_stream(tap: &OwnedFd, socket: OwnedFd) -> Result<Self> {
         Self::start(tap, socket, into_stream, out_of_stream)
     }
 
-    fn start(tap: OwnedFd, socket: OwnedFd, there: Move, back: Move) -> Result<Self> {
+    fn start(tap: &OwnedFd, socket: OwnedFd, there: Move, back: Move) -> Result<Self> {
         // This sets a flag of the descriptor, whatever it is of.
         let socket = UnixStream::from(socket);
         socket.set_nonblocking(true)?;
@@ -44,7 +44,7 @@ impl Adapter {
         let side =
             |descriptor: &OwnedFd| io::Result::Ok(Side { file: descriptor.try_clone()?.into(), end: end.clone() });
         let mut threads = Vec::new();
-        for (from, to, work) in [(side(&tap)?, side(&socket)?, there), (side(&socket)?, side(&tap)?, back)] {
+        for (from, to, work) in [(side(tap)?, side(&socket)?, there), (side(&socket)?, side(tap)?, back)] {
             // An error is the end of one of both, which the test sees by what does not arrive any more.
             threads.push(thread::Builder::new().name("adapter".to_owned()).spawn(move || drop(work(&from, &to)))?);
         }

@@ -3,6 +3,7 @@
 mod adapter;
 mod packet;
 mod tap;
+mod transfer;
 mod vde;
 
 use std::error::Error;
@@ -12,15 +13,20 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use netbridge::{Interface, InterfaceName, Namespace, Port, PortName, Segment};
 use tempfile::TempDir;
 
 use adapter::Adapter;
 pub(crate) use packet::PacketSocket;
+pub(crate) use transfer::transfer;
 use vde::Plug;
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// What comes later than this will never come.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 const INTERFACE: &str = "eth1";
 
@@ -95,7 +101,7 @@ impl Endpoint {
                 let (port, descriptor) = lan.tap(name).await?;
                 tap::offload(&tap)?;
                 tap::offload(&descriptor)?;
-                (port, Joint::Adapter(Adapter::of_datagrams(tap, descriptor)?))
+                (port, Joint::Adapter(Adapter::of_datagrams(&tap, descriptor)?))
             }
             Kind::TapDescriptor | Kind::TapDescriptorVnet => {
                 let tap = tap::open(&namespace, INTERFACE, kind == Kind::TapDescriptorVnet).await?;
@@ -104,12 +110,12 @@ impl Endpoint {
             Kind::Dgram => {
                 let tap = tap::open(&namespace, INTERFACE, false).await?;
                 let (port, socket) = lan.dgram(name).await?;
-                (port, Joint::Adapter(Adapter::of_datagrams(tap, socket)?))
+                (port, Joint::Adapter(Adapter::of_datagrams(&tap, socket)?))
             }
             Kind::Stream => {
                 let tap = tap::open(&namespace, INTERFACE, false).await?;
                 let (port, socket) = lan.stream(name).await?;
-                (port, Joint::Adapter(Adapter::of_stream(tap, socket)?))
+                (port, Joint::Adapter(Adapter::of_stream(&tap, socket)?))
             }
             Kind::Vde => {
                 let place = tempfile::Builder::new().prefix("netbridge-").tempdir()?;

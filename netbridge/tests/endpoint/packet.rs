@@ -1,14 +1,15 @@
 //! Whole frames to and from an interface.
 
 use std::io;
-use std::mem::{size_of, size_of_val};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::net::if_::if_nametoindex;
+use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::sockopt::{ReceiveTimeout, SndBuf};
-use nix::sys::socket::{MsgFlags, send, setsockopt};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt, socket,
+};
 use nix::sys::time::TimeVal;
 
 /// From `linux/if_packet.h`.
@@ -23,34 +24,11 @@ pub(crate) struct PacketSocket(OwnedFd);
 impl PacketSocket {
     /// Opens it in the namespace of the calling thread.
     pub(super) fn open(interface: &str) -> io::Result<Self> {
-        let protocol = (libc::ETH_P_ALL as u16).to_be();
-        // SAFETY: takes only numbers.
-        let descriptor = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
-        // SAFETY: the kernel has just made it, and nobody else knows it.
-        let socket = unsafe { OwnedFd::from_raw_fd(Errno::result(descriptor)?) };
-        let on: libc::c_int = 1;
-        // SAFETY: the option wants a number of this size, which lives across the call.
-        let set = unsafe {
-            let on = (&raw const on).cast();
-            libc::setsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_PACKET,
-                libc::PACKET_AUXDATA,
-                on,
-                size_of::<libc::c_int>() as u32,
-            )
-        };
-        Errno::result(set)?;
-        // SAFETY: all zeros is a valid value of this structure of integers.
-        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-        address.sll_family = libc::AF_PACKET as u16;
-        address.sll_protocol = protocol;
-        address.sll_ifindex = if_nametoindex(interface)?.cast_signed();
-        // SAFETY: the address is one of the socket's family and lives across the call.
-        let bound = unsafe {
-            libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size_of_val(&address) as libc::socklen_t)
-        };
-        Errno::result(bound)?;
+        let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::EthAll)?;
+        let mut links = getifaddrs()?.filter(|one| one.interface_name == interface);
+        let address = links.find_map(|one| one.address?.as_link_addr().copied()).ok_or(Errno::ENODEV)?;
+        bind(socket.as_raw_fd(), &address)?;
+        tell_of_tags(&socket)?;
         setsockopt(&socket, SndBuf, &(4 << 20))?;
         Ok(Self(socket))
     }
@@ -63,10 +41,20 @@ impl PacketSocket {
         }
     }
 
+    /// Receives the next frame into a buffer, and says how long it is; its 802.1Q tag is lost.
+    pub(crate) fn receive_into(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(self.0.as_raw_fd(), buffer, MsgFlags::empty())?)
+    }
+
+    /// Has receptions fail that take longer.
+    pub(crate) fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        let seconds = libc::time_t::try_from(patience.as_secs()).map_err(io::Error::other)?;
+        Ok(setsockopt(&self.0, ReceiveTimeout, &TimeVal::new(seconds, patience.subsec_micros().into()))?)
+    }
+
     /// Receives the next frame as it was sent: with its 802.1Q tag, which the kernel puts aside.
     pub(crate) fn receive(&self, patience: Duration) -> io::Result<Vec<u8>> {
-        let seconds = libc::time_t::try_from(patience.as_secs()).map_err(io::Error::other)?;
-        setsockopt(&self.0, ReceiveTimeout, &TimeVal::new(seconds, patience.subsec_micros().into()))?;
+        self.set_patience(patience)?;
         let mut frame = vec![0; 70_000];
         // Of numbers of 64 bits, so that it is aligned.
         let mut control = [0_u64; 16];
@@ -85,6 +73,17 @@ impl PacketSocket {
         }
         Ok(frame)
     }
+}
+
+/// Has the kernel send along what it takes out of frames.
+fn tell_of_tags(socket: &OwnedFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let size = libc::socklen_t::try_from(size_of_val(&on)).map_err(io::Error::other)?;
+    // SAFETY: the option wants a number of this size, which lives across the call.
+    let set = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, libc::PACKET_AUXDATA, (&raw const on).cast(), size)
+    };
+    Ok(Errno::result(set).map(drop)?)
 }
 
 /// The tag that the kernel took out of a frame.

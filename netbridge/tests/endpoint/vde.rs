@@ -7,10 +7,7 @@ use std::time::{Duration, Instant};
 use netbridge::Namespace;
 use nix::net::if_::if_nametoindex;
 
-use super::Result;
-
-/// What comes later than this will never come.
-const PATIENCE: Duration = Duration::from_secs(20);
+use super::{PATIENCE, Result};
 
 /// A running `vde_plug2tap`. Dropping it ends it.
 pub(super) struct Plug(Child);

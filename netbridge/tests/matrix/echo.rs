@@ -1,8 +1,7 @@
-//! Echo requests of ICMP and ICMPv6.
+//! Echo requests over IPv4 and IPv6.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use netbridge::Namespace;
@@ -34,7 +33,6 @@ impl Echo {
             };
             // It is like one of UDP, with identifiers instead of ports.
             let socket = UdpSocket::from(socket(family, SockType::Datagram, SockFlag::SOCK_CLOEXEC, protocol).unwrap());
-            never_fragment(&socket, v6).unwrap();
             socket.connect(SocketAddr::from((to, 0))).unwrap();
             socket
         });
@@ -45,7 +43,7 @@ impl Echo {
     pub(crate) fn comes_back(&mut self, size: usize, patience: Duration) -> io::Result<bool> {
         let (headers, request, reply) = if self.v6 { (HEADERS_V6, 128, 129) } else { (HEADERS_V4, 8, 0) };
         self.sequence += 1;
-        let payload: Vec<u8> = (0..size - headers).map(|at| (at % 251) as u8).collect();
+        let payload: Vec<u8> = (0..251).cycle().take(size - headers).collect();
         let [high, low] = self.sequence.to_be_bytes();
         let message = |kind: u8| [&[kind, 0, 0, 0, 0, 0, high, low], payload.as_slice()].concat();
         self.socket.send(&message(request))?;
@@ -68,19 +66,6 @@ impl Echo {
             }
         }
     }
-}
-
-/// Each packet is one frame, or is refused.
-fn never_fragment(socket: &UdpSocket, v6: bool) -> nix::Result<()> {
-    let (level, option, value) = if v6 {
-        (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO)
-    } else {
-        (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO)
-    };
-    let size = size_of_val(&value) as libc::socklen_t;
-    // SAFETY: the option wants a number of this size, which lives across the call.
-    let set = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), size) };
-    nix::errno::Errno::result(set).map(drop)
 }
 
 /// One machine asks the other over both protocols, with little and with as much as fits into a frame.

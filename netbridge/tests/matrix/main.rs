@@ -16,7 +16,6 @@ mod everybody;
 mod flood;
 mod pair;
 mod tagged;
-mod transfer;
 
 /// A test for each pair of kinds, on one kind of segment.
 macro_rules! pairs {

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use netbridge::Segment;
 
-use crate::endpoint::{Endpoint, Kind};
+use crate::endpoint::{Endpoint, Kind, transfer};
 use crate::harness::{name, namespace};
-use crate::{echo, everybody, flood, tagged, transfer};
+use crate::{echo, everybody, flood, tagged};
 
 /// What carries the frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,12 @@ impl Fabric {
             }
         }
     }
+}
+
+/// How much goes each way: what takes about a second, so that all pairs end within a minute.
+fn megabytes(fabric: Fabric, kinds: [Kind; 2]) -> u32 {
+    let by_kernel = fabric == Fabric::Bridge && kinds.iter().all(|kind| kind.needs_namespace());
+    if by_kernel { 256 } else { 32 }
 }
 
 /// Whether frames of 9000 bytes can pass.
@@ -54,9 +60,9 @@ pub(crate) async fn check(fabric: Fabric, one: Kind, two: Kind) {
         everybody::check(from, to).await;
         tagged::check(from, to).await;
     }
-    let megabytes = transfer::size(fabric, [one, two]);
-    transfer::check(&a, &b, b.v4(), megabytes).await;
-    transfer::check(&b, &a, a.v6(), megabytes).await;
+    let megabytes = megabytes(fabric, [one, two]);
+    transfer(&a, &b, b.v4(), megabytes).await.unwrap();
+    transfer(&b, &a, a.v6(), megabytes).await.unwrap();
     let jumbo = takes_jumbo(fabric, one) && takes_jumbo(fabric, two);
     if jumbo {
         let lan = fabric.lan([one, two]).await;

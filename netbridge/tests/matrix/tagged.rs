@@ -15,16 +15,16 @@ const EXPERIMENT: [u8; 2] = [0x88, 0xb5];
 const LENGTHS: [usize; 2] = [50, 1500];
 
 pub(crate) async fn check(from: &Endpoint, to: &Endpoint) {
-    let (sender, receiver) = (from.packet_socket().await.unwrap(), to.packet_socket().await.unwrap());
+    let (here, there) = (from.packet_socket().await.unwrap(), to.packet_socket().await.unwrap());
     for (tag, length) in TAGS.into_iter().flat_map(|tag| LENGTHS.map(|length| (tag, length))) {
-        let payload: Vec<u8> = (0..length).map(|at| (at % 253) as u8).collect();
+        let payload: Vec<u8> = (0..253).cycle().take(length).collect();
         let frame = [&to.mac()[..], &from.mac(), &[0x81, 0x00], &tag, &EXPERIMENT, payload.as_slice()].concat();
-        sender.send(&frame).unwrap();
+        here.send(&frame).unwrap();
 
         let began = Instant::now();
         loop {
             let left = PATIENCE.saturating_sub(began.elapsed()).max(Duration::from_millis(1));
-            let received = receiver.receive(left);
+            let received = there.receive(left);
             let received = received.unwrap_or_else(|error| {
                 panic!("tag {tag:02x?} and {length} bytes from {} to {}: {error}", from.node, to.node)
             });
