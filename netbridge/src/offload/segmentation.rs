@@ -15,6 +15,9 @@ pub(super) const GSO_ECN: u8 = 0x80;
 /// More segments than any sender has of a frame: it keeps a hostile one from making work. Linux sends no segments below 8 bytes.
 const MAX_SEGMENTS: usize = 65535 / 8;
 
+/// The same for headers, which every segment repeats. They fit the smallest MTU of IPv6 (RFC 7112).
+const MAX_HEADERS: usize = 1280;
+
 const FIN_AND_PSH: u8 = 0x09;
 const CWR: u8 = 0x80;
 
@@ -100,7 +103,8 @@ impl<'a> Segmentation<'a> {
         let size = offload.gso_size;
         let this = Self { headers, payload, size, ip, transport, transport_at, pseudo };
         let longest = headers.len() - ip.at + payload.len().min(size.into());
-        (size > 0 && this.segments() <= MAX_SEGMENTS && longest <= usize::from(u16::MAX)).then_some(this)
+        let sane = size > 0 && this.segments() <= MAX_SEGMENTS && headers.len() <= MAX_HEADERS;
+        (sane && u16::try_from(longest).is_ok()).then_some(this)
     }
 
     pub(super) fn segments(&self) -> usize {

@@ -45,7 +45,7 @@ fn sums() {
     for (length, expected) in sums.into_iter().enumerate() {
         assert_eq!(sum(&example[..length]), expected, "of {length} bytes");
     }
-    assert_eq!(sum(&[0xff; 65536]), 0xffff);
+    assert_eq!(sum(&vec![0xff; 65536]), 0xffff);
 }
 
 #[test]
@@ -144,6 +144,11 @@ fn headers_that_lie_are_refused() {
         frame[at] = byte;
         assert_eq!(completed(&frame, good), Err(Malformed), "{what}");
     }
+    let (v6, good_v6) = Sample { is_ipv6: true, ..tcp() }.frame();
+    for checksum_start in 0..54 {
+        let offload = Offload { checksum_start, ..good_v6 };
+        assert_eq!(completed(&v6, offload), Err(Malformed), "a start at {checksum_start}, in the IPv6 header");
+    }
     for length in 0..54 {
         assert_eq!(completed(&frame[..length], good), Err(Malformed), "{length} bytes of it");
     }
@@ -156,6 +161,27 @@ fn nobody_makes_work_by_tiny_segments() {
     assert_eq!(completed(&frame, offload).unwrap().len(), 8125);
     let (frame, offload) = sample(7, 65_000);
     assert_eq!(completed(&frame, offload), Err(Malformed));
+}
+
+#[test]
+fn nobody_makes_work_by_long_headers() {
+    // The addresses, the type and the other headers are 54 bytes.
+    let sample = |tags| Sample { tags: vec![(0x8100, 1); tags], ..tcp() }.frame();
+    let (frame, offload) = sample(306);
+    assert_eq!(wire_length(&frame, offload), 3 * (306 * 4 + 54) + 7);
+    let (frame, offload) = sample(307);
+    assert_eq!(completed(&frame, offload), Err(Malformed));
+}
+
+#[test]
+fn a_segment_fits_the_length_of_its_header() {
+    let sample = |length, size| Sample { payload: vec![0; length], size, ..tcp() }.frame();
+    let (mut frame, offload) = sample(65_495, 65_535);
+    assert_eq!(completed(&frame, offload).unwrap()[0][16..18], [0xff, 0xff]);
+    frame.push(0);
+    assert_eq!(completed(&frame, offload), Err(Malformed));
+    // A whole may well be longer than what its header can say.
+    assert_eq!(completed(&frame, Offload { gso_size: 65_495, ..offload }).unwrap().len(), 2);
 }
 
 #[test]
