@@ -43,6 +43,7 @@ mod kernel;
 mod link;
 mod name;
 mod namespace;
+mod offload;
 mod port;
 mod segment;
 mod stats;
