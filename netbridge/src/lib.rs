@@ -47,8 +47,10 @@ mod offload;
 mod port;
 mod segment;
 mod stats;
+mod switch;
+mod vde;
 
-pub use capture::{Capture, CaptureOptions, CaptureSummary};
+pub use capture::{CaptureOptions, CaptureSummary};
 pub use error::Error;
 pub use impair::{Distribution, Impairment};
 pub use interface::Interface;
@@ -56,5 +58,5 @@ pub use link::{Direction, Link};
 pub use name::{InterfaceName, PortName};
 pub use namespace::Namespace;
 pub use port::Port;
-pub use segment::{Kind, Segment};
+pub use segment::{Capture, Kind, Segment};
 pub use stats::{Flow, LinkStats};

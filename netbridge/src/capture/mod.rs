@@ -35,9 +35,9 @@ pub struct CaptureOptions {
     pub limit: Option<u64>,
 }
 
-/// A capture that goes on. Dropping it ends it in the background; what was captured is in the file at any time.
+/// A file that frames are written to. Dropping it closes the file in the background; what was written is in it at any time.
 #[derive(Debug)]
-pub struct Capture {
+pub(crate) struct Recording {
     path: PathBuf,
     queue: Arc<Queue>,
     outcome: oneshot::Receiver<Outcome>,
@@ -53,7 +53,7 @@ pub struct CaptureSummary {
 }
 
 /// Begins a capture to a new file, which replaces one that is there. Frames come through the sink and its clones.
-pub(crate) fn begin(path: &Path, options: CaptureOptions) -> Result<(Capture, Sink), Error> {
+pub(crate) fn begin(path: &Path, options: CaptureOptions) -> Result<(Recording, Sink), Error> {
     let failed = |operation, errno| Error::Capture { path: path.to_owned(), operation, errno };
     let files = Files::create(path, options).map_err(|errno| failed("create the file", errno))?;
     let writer = Writer::new(files).map_err(|errno| failed("write", errno))?;
@@ -67,15 +67,15 @@ pub(crate) fn begin(path: &Path, options: CaptureOptions) -> Result<(Capture, Si
         let _ = sender.send(writer.run(&taken));
     });
     spawned.map_err(|errno| failed("start a thread", errno))?;
-    Ok((Capture { path: path.to_owned(), queue: queue.clone(), outcome }, Sink::new(queue)))
+    Ok((Recording { path: path.to_owned(), queue: queue.clone(), outcome }, Sink::new(queue)))
 }
 
-impl Capture {
+impl Recording {
     /// Ends the capture once all frames that passed before this call are in the file.
     ///
     /// Tells also what went wrong before: where the file could not be written to, it ends with the last frame that it has room for, and
     /// the traffic went on.
-    pub async fn finish(mut self) -> Result<CaptureSummary, Error> {
+    pub(crate) async fn finish(mut self) -> Result<CaptureSummary, Error> {
         let seen = self.queue.close();
         let failed = |operation, errno| Error::Capture { path: self.path.clone(), operation, errno };
         let outcome = (&mut self.outcome).await.map_err(|_| failed("write", io::Error::other("its thread is gone")))?;
@@ -93,7 +93,7 @@ impl Capture {
     }
 }
 
-impl Drop for Capture {
+impl Drop for Recording {
     fn drop(&mut self) {
         self.queue.close();
     }

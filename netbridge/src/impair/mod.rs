@@ -8,13 +8,14 @@ mod line;
 mod loss;
 mod shaper;
 mod text;
+mod words;
 
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
-pub(crate) use shaper::{Fate, Passage, Shaper};
+pub(crate) use shaper::{Fate, Shaper};
 
 /// What a link shall do to the frames that pass it in one direction. The default does nothing to them.
 ///

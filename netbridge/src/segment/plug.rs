@@ -139,9 +139,9 @@ impl Inner {
     }
 
     /// The bridge, if that is what a new port of `link` shall be plugged into.
-    async fn bridge_for(&self, link: &str) -> Option<&Owned> {
+    async fn bridge_for(&self, link: &str) -> Option<&Device> {
         let state = self.state.lock().await;
-        if self.wants_switch(&state, link) { None } else { self.bridge.as_ref() }
+        if self.wants_switch(&state, link) { None } else { self.bridge.as_deref() }
     }
 
     pub(super) fn within(&self, operation: &'static str) -> Result<&Arc<Namespace>, Error> {

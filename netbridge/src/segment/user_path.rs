@@ -237,12 +237,19 @@ pub(super) async fn carried(port: &KernelPort) -> LinkStats {
     // Of an interface that is gone there is nothing to be known.
     let Ok(now) = port.device.counters().await else { return LinkStats::default() };
     let Counters { received, sent } = port.base;
-    let flow = |now: (u64, u64), base: (u64, u64)| Flow {
+    let mut dropped = [0; 2];
+    for (dropped, shaped) in dropped.iter_mut().zip(&port.shaped) {
+        if let Some(shaped) = shaped {
+            *dropped = shaped.dropped().await.unwrap_or_default();
+        }
+    }
+    let flow = |now: (u64, u64), base: (u64, u64), overflowed| Flow {
         frames: now.0.saturating_sub(base.0),
         bytes: now.1.saturating_sub(base.1),
+        overflowed,
         ..Flow::default()
     };
-    LinkStats { out: flow(now.received, received), r#in: flow(now.sent, sent) }
+    LinkStats { out: flow(now.received, received, dropped[0]), r#in: flow(now.sent, sent, dropped[1]) }
 }
 
 /// Takes away what the kernel does to a port's frames.

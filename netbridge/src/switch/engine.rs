@@ -225,18 +225,23 @@ impl Engine {
         }
     }
 
-    /// Takes one batch from a port.
+    /// Takes what a port has, in batches; more than one only if the poller would not tell of the rest.
     fn receive(&mut self, index: usize, batch: &mut Batch) {
-        let Some(port) = self.ports.get_mut(index).and_then(Option::as_mut) else { return };
-        let link = port.link;
+        while self.receive_batch(index, batch) {}
+    }
+
+    fn receive_batch(&mut self, index: usize, batch: &mut Batch) -> bool {
+        let Some(port) = self.ports.get_mut(index).and_then(Option::as_mut) else { return false };
+        let (link, mut more) = (port.link, false);
         match port.io.receive(batch) {
             Ok(taken) => {
+                more = taken.more;
                 port.ended |= taken.ended;
                 self.count(link, |stats| stats.out.malformed += taken.malformed);
             }
             Err(error) => {
-                tracing::warn!(link = self.name(link).map(|name| &**name), %error, "a port of a switch cannot be read");
                 port.ended = true;
+                tracing::warn!(link = self.name(link).map(|name| &**name), %error, "a port of a switch cannot be read");
             }
         }
         if let Some(port) = self.ports[index].as_ref().filter(|port| port.ended) {
@@ -249,6 +254,7 @@ impl Engine {
             self.enter(index, View { data, offload, batch: Some(frame) });
         }
         self.flush(batch);
+        more
     }
 
     /// A frame comes from a port: what its link does to it.
@@ -289,23 +295,23 @@ impl Engine {
         let entry = &mut self.links[link];
         let Some(shaper) = &mut entry.shapers[usize::from(direction == Direction::In)] else { return };
         let fate = shaper.admit(self.now, view.data.len());
-        let flow = flow(&mut entry.stats, direction);
+        let counts = flow(&mut entry.stats, direction);
         let copies = match fate {
             Fate::Lost => {
-                flow.lost += 1;
+                counts.lost += 1;
                 return;
             }
             Fate::Overflowed => {
-                flow.overflowed += 1;
+                counts.overflowed += 1;
                 return;
             }
             Fate::Pass(first, second) => [Some(first), second],
         };
         for (count, copy) in copies.into_iter().flatten().enumerate() {
-            let flow = flow(&mut self.links[link].stats, direction);
-            flow.duplicated += u64::from(count > 0);
-            flow.reordered += u64::from(copy.reordered);
-            flow.corrupted += u64::from(copy.corrupt.is_some());
+            let counts = flow(&mut self.links[link].stats, direction);
+            counts.duplicated += u64::from(count > 0);
+            counts.reordered += u64::from(copy.reordered);
+            counts.corrupted += u64::from(copy.corrupt.is_some());
             let mut frame = None;
             if let Some(random) = copy.corrupt {
                 let mut data = view.data.to_vec();
@@ -331,8 +337,8 @@ impl Engine {
     fn pass_out(&mut self, index: usize, view: View<'_>) {
         let link = self.ports[index].as_ref().and_then(|port| port.link);
         self.count(link, |stats| {
-            stats.out.frames += 1;
-            stats.out.bytes += view.data.len() as u64;
+            stats.out.frames += offload::frames(view.data, view.offload) as u64;
+            stats.out.bytes += offload::wire_length(view.data, view.offload) as u64;
         });
         self.forward(index, view);
     }
@@ -424,8 +430,9 @@ impl Engine {
     fn send(&mut self, index: usize, batch: &Batch) {
         let Some(port) = self.ports.get_mut(index).and_then(Option::as_mut) else { return };
         let Sent { frames, bytes, overflowed, malformed, blocked } = port.flush(batch);
-        if port.waits() != port.polled && !port.ended {
-            port.polled = port.waits();
+        let waits = port.waits();
+        if waits != port.polled && !port.ended {
+            port.polled = waits;
             let events = if port.polled { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
             if let Err(errno) = self.epoll.modify(&port.io, &mut EpollEvent::new(events, index as u64)) {
                 tracing::error!(%errno, "a switch cannot wait for a port");

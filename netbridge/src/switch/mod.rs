@@ -5,6 +5,7 @@ mod engine;
 pub(crate) mod io;
 mod port;
 mod rules;
+pub(crate) mod stream;
 mod table;
 
 use std::io as stdio;

@@ -5,6 +5,7 @@ use std::io;
 
 use super::io::{BATCH, Batch, Io};
 use crate::frame::{Frame, Offload};
+use crate::offload;
 
 /// The most that may wait for a reader that is slow, in frames and in bytes.
 const MOST_FRAMES: usize = 4096;
@@ -61,8 +62,8 @@ impl Port {
     }
 
     /// Whether something waits for the other side to read.
-    pub(super) fn waits(&self) -> bool {
-        !self.queue.is_empty()
+    pub(super) fn waits(&mut self) -> bool {
+        !self.queue.is_empty() || self.io.finish()
     }
 
     /// Sends what it can; the rest is queued.
@@ -126,8 +127,10 @@ fn view<'a>(frame: &'a Next, batch: &'a Batch) -> (&'a [u8], Offload) {
 fn attempt(io: &mut Io, frames: &[(&[u8], Offload)], sent: &mut Sent) -> Option<usize> {
     match io.send(frames) {
         Ok(count) => {
-            sent.frames += count as u64;
-            sent.bytes += frames[..count].iter().map(|(data, _)| data.len() as u64).sum::<u64>();
+            for (data, offload) in &frames[..count] {
+                sent.frames += offload::frames(data, *offload) as u64;
+                sent.bytes += offload::wire_length(data, *offload) as u64;
+            }
             Some(count)
         }
         Err(error) => match (error.kind(), error.raw_os_error()) {

@@ -4,12 +4,13 @@ mod batch;
 mod dgram;
 mod mmsg;
 pub(crate) mod packet;
+pub(crate) mod stream;
 pub(crate) mod tap;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-pub(crate) use batch::{BATCH, Batch, LONGEST};
+pub(crate) use batch::{BATCH, Batch};
 
 use crate::frame::Offload;
 
@@ -20,6 +21,8 @@ pub(crate) enum Io {
     Packet(OwnedFd),
     /// A socket each datagram of which is a frame.
     Dgram(OwnedFd),
+    /// A socket that carries one frame after another.
+    Stream(Box<stream::Stream>),
     /// A tap of `/dev/net/tun`.
     Tap(tap::Tap),
 }
@@ -29,6 +32,8 @@ pub(crate) enum Io {
 pub(crate) struct Taken {
     /// Frames that had to be dropped because they are none.
     pub(crate) malformed: u64,
+    /// The batch is full, and there is more that the poller does not know of.
+    pub(crate) more: bool,
     /// Nothing will come any more.
     pub(crate) ended: bool,
 }
@@ -38,7 +43,7 @@ impl Io {
     pub(crate) fn takes_offloads(&self) -> bool {
         match self {
             Self::Packet(_) => true,
-            Self::Dgram(_) => false,
+            Self::Dgram(_) | Self::Stream(_) => false,
             Self::Tap(tap) => tap.has_header(),
         }
     }
@@ -49,6 +54,7 @@ impl Io {
         match self {
             Self::Packet(socket) => packet::receive(socket.as_fd(), batch),
             Self::Dgram(socket) => dgram::receive(socket.as_fd(), batch),
+            Self::Stream(stream) => stream.receive(batch),
             Self::Tap(tap) => tap.receive(batch),
         }
     }
@@ -58,7 +64,16 @@ impl Io {
         match self {
             Self::Packet(socket) => packet::send(socket.as_fd(), frames),
             Self::Dgram(socket) => dgram::send(socket.as_fd(), frames),
+            Self::Stream(stream) => stream.send(frames),
             Self::Tap(tap) => tap.send(frames),
+        }
+    }
+
+    /// Sends the rest of a frame that was taken in part. Says whether there still is one.
+    pub(crate) fn finish(&mut self) -> bool {
+        match self {
+            Self::Stream(stream) => stream.finish(),
+            _ => false,
         }
     }
 
@@ -75,6 +90,7 @@ impl AsFd for Io {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Packet(socket) | Self::Dgram(socket) => socket.as_fd(),
+            Self::Stream(stream) => stream.as_fd(),
             Self::Tap(tap) => tap.as_fd(),
         }
     }
