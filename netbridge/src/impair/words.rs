@@ -88,7 +88,8 @@ mod tests {
         let text = "delay 50ms, jitter 1.5ms (normal), loss 1%, burst 4, duplicate 10%, reorder 0.5%, corrupt 100%, rate 10mbit, \
                     limit 50, seed 7";
         assert_eq!(all.to_string(), text);
-        let rates = [1, 1500, 64_000, 2_000_000_000].map(|bits| Impairment { rate: Some(bits), ..Impairment::default() });
+        let rates =
+            [1, 1500, 64_000, 2_000_000_000].map(|bits| Impairment { rate: Some(bits), ..Impairment::default() });
         let texts = rates.map(|impairment| impairment.to_string());
         assert_eq!(texts, ["rate 1bit", "rate 1500bit", "rate 64kbit", "rate 2gbit"]);
     }

@@ -79,7 +79,11 @@ async fn create(
 
 /// Makes a veth pair within a namespace: `port`, a port of `bridge`, and `trunk`, which carries all frames that leave the bridge by it. Gives
 /// both; the second goes with the first.
-pub(crate) async fn trunk(bridge: &Device, port: &InterfaceName, trunk: &InterfaceName) -> Result<(Owned, Device), Error> {
+pub(crate) async fn trunk(
+    bridge: &Device,
+    port: &InterfaceName,
+    trunk: &InterfaceName,
+) -> Result<(Owned, Device), Error> {
     // Whatever the ports of the bridge let pass.
     const MTU: u32 = 65_535;
     let failed = |refusal| Operation::CreateVeth.failed_on(port, refusal);

@@ -59,7 +59,8 @@ impl Inner {
     /// Finds out whether the kernel can do what is asked for, unless that is known.
     async fn look_for_netem(&self, state: &mut State, direction: Direction, impairment: Option<&Impairment>) {
         let known = &mut state.netem[usize::from(direction == Direction::In)];
-        let (Some(impairment), Some(namespace), Some(_), None) = (impairment, &self.namespace, &self.bridge, &known) else {
+        let (Some(impairment), Some(namespace), Some(_), None) = (impairment, &self.namespace, &self.bridge, &known)
+        else {
             return;
         };
         if netem::can(impairment).is_ok() {
@@ -99,7 +100,9 @@ impl Inner {
         let text = groups.iter().map(|group| group.join(" ")).collect::<Vec<_>>().join(sign);
         self.change_rules(format!("partition: {text}"), move |state| {
             for (index, group) in groups.iter().enumerate() {
-                for (from, to) in groups[index + 1..].iter().flatten().flat_map(|to| group.iter().map(move |from| (from, to))) {
+                for (from, to) in
+                    groups[index + 1..].iter().flatten().flat_map(|to| group.iter().map(move |from| (from, to)))
+                {
                     state.rules.block(from, to);
                     if !one_way {
                         state.rules.block(to, from);
@@ -137,7 +140,7 @@ impl Inner {
             }
             let links: Vec<_> = state.links.keys().cloned().collect();
             for link in links {
-                if before.name(&link) != state.rules.name(&link) {
+                if before.concern(&link) != state.rules.concern(&link) {
                     inner.settle(&mut state, &link).await?;
                 }
             }

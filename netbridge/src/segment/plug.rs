@@ -70,7 +70,8 @@ impl Inner {
         let registered = self.whole(async move {
             let mut state = inner.state.lock().await;
             let entry = state.links.entry(link.clone()).or_default();
-            let how = KernelPort { device: device.clone(), switched: None, base: Counters::default(), shaped: [None, None] };
+            let how =
+                KernelPort { device: device.clone(), switched: None, base: Counters::default(), shaped: [None, None] };
             entry.ports.push(Plugged { port: number, how: How::Kernel(how) });
             let down = entry.down;
             inner.settle(&mut state, &link).await?;

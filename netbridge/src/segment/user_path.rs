@@ -30,13 +30,14 @@ impl Inner {
     /// Whether the switch has to carry the frames of a link's ports.
     pub(super) fn wants_switch(&self, state: &State, link: &str) -> bool {
         let impaired = || {
-            let mut impairments = state.links.get(link).into_iter().flat_map(|entry| &entry.impairments).zip(state.netem);
+            let mut impairments =
+                state.links.get(link).into_iter().flat_map(|entry| &entry.impairments).zip(state.netem);
             impairments.any(|(impairment, netem)| {
                 impairment.as_ref().is_some_and(|impairment| netem != Some(true) || netem::can(impairment).is_err())
             })
         };
         let captured = || state.captures.iter().any(|open| open.link.as_deref().is_none_or(|name| name == link));
-        self.bridge.is_none() || state.rules.name(link) || captured() || impaired()
+        self.bridge.is_none() || state.rules.concern(link) || captured() || impaired()
     }
 
     /// The switch, which is started at the first call.
@@ -44,11 +45,8 @@ impl Inner {
         if state.switch.is_none() {
             let switch = Switch::start(&format!("lan-{}", self.name)).map_err(self.broken("start a switch"))?;
             let rules = state.rules.clone();
-            let links: Vec<_> = state
-                .links
-                .iter()
-                .map(|(name, entry)| (name.clone(), entry.impairments.clone(), entry.down))
-                .collect();
+            let links: Vec<_> =
+                state.links.iter().map(|(name, entry)| (name.clone(), entry.impairments.clone(), entry.down)).collect();
             let told = switch.call(move |engine| {
                 engine.set_rules(rules);
                 for (name, impairments, down) in links {
@@ -173,17 +171,12 @@ impl Inner {
     /// Has the kernel impair a port that the bridge carries.
     async fn settle_netem(&self, state: &State, link: &Arc<str>, port: &mut KernelPort) -> Result<(), Error> {
         let Some(entry) = state.links.get(link) else { return Ok(()) };
-        for ((direction, impairment), shaped) in
-            DIRECTIONS.into_iter().zip(&entry.impairments).zip(&mut port.shaped)
-        {
+        for ((direction, impairment), shaped) in DIRECTIONS.into_iter().zip(&entry.impairments).zip(&mut port.shaped) {
             match (impairment, &shaped) {
                 (Some(impairment), Some(shaped)) => shaped.change(impairment).await?,
                 (Some(impairment), None) => *shaped = Some(netem::set(&port.device, direction, impairment).await?),
-                (None, Some(_)) => {
-                    if let Some(shaped) = shaped.take() {
-                        shaped.remove().await?;
-                    }
-                }
+                // What waits in it arrives, which it would not if it were removed.
+                (None, Some(shaped)) => shaped.clear().await?,
                 (None, None) => {}
             }
         }

@@ -24,7 +24,7 @@ impl Rules {
     }
 
     /// Whether some rule is about `link`.
-    pub(crate) fn name(&self, link: &str) -> bool {
+    pub(crate) fn concern(&self, link: &str) -> bool {
         self.isolated.contains(link) || self.blocked.iter().any(|(from, to)| **from == *link || **to == *link)
     }
 
@@ -60,11 +60,11 @@ mod tests {
         rules.block("a", "b");
         assert!(!rules.permit(Some(a), Some(b)) && rules.permit(Some(b), Some(a)));
         assert!(rules.permit(Some(a), Some(c)) && rules.permit(Some(a), None) && rules.permit(None, Some(b)));
-        assert!(rules.name("a") && rules.name("b") && !rules.name("c"));
+        assert!(rules.concern("a") && rules.concern("b") && !rules.concern("c"));
         rules.isolate("c");
         assert!(!rules.permit(Some(c), Some(a)) && !rules.permit(Some(a), Some(c)));
         assert!(!rules.permit(Some(c), None) && !rules.permit(None, Some(c)));
         // Several ports of one link.
-        assert!(rules.permit(Some(c), Some(c)) && rules.name("c"));
+        assert!(rules.permit(Some(c), Some(c)) && rules.concern("c"));
     }
 }

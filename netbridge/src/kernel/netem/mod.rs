@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use nix::errno::Errno;
-use rtnetlink::packet_core::Nla;
 use rtnetlink::packet_route::link::InfoKind;
 use rtnetlink::packet_route::tc::{TcAttribute, TcMessage, TcStats2};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
@@ -40,17 +39,6 @@ pub(crate) struct Shaped {
     /// Where the netem is that treats what comes in at the device; for what the device sends, it is on the device.
     ifb: Option<Owned>,
     removed: bool,
-}
-
-/// What a netem has counted since it was set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    /// Frames that have left it, each segment for one.
-    pub(crate) frames: u64,
-    /// Their bytes, with their Ethernet headers.
-    pub(crate) bytes: u64,
-    /// Frames that it lost as asked, or because the limit was reached.
-    pub(crate) dropped: u64,
 }
 
 /// Has netem treat what passes `device` in `direction`, which it must not do yet. `impairment` must be one that it [`can`] do.
@@ -117,9 +105,10 @@ impl Shaped {
         self.change(&Impairment { limit: usize::MAX, ..Impairment::default() }).await
     }
 
-    pub(crate) async fn stats(&self) -> Result<Counts, Error> {
+    /// Frames that found no room in it since it was set.
+    pub(crate) async fn dropped(&self) -> Result<u64, Error> {
         let found = netlink::query_qdisc(self.namespace.netlink(), messages::root(self.netem())).await;
-        found.map(|qdisc| counts(&qdisc)).map_err(|refusal| Operation::QueryQdisc.failed_on(&self.name, refusal))
+        found.map(|qdisc| drops(&qdisc)).map_err(|refusal| Operation::QueryQdisc.failed_on(&self.name, refusal))
     }
 
     /// Takes the netem off the device; frames that wait in it are lost. It succeeds also where the device is gone.
@@ -203,76 +192,14 @@ async fn redirect(namespace: &Namespace, name: &InterfaceName, from: u32, to: u3
     added.await.map_err(|refusal| Operation::Redirect.failed_on(name, refusal))
 }
 
-fn counts(qdisc: &TcMessage) -> Counts {
-    /// The count of packets in 64 bits, which is there once 32 do not suffice.
-    const PACKETS64: u16 = 8;
-
-    let mut counts = Counts::default();
+fn drops(qdisc: &TcMessage) -> u64 {
     let statistics = qdisc.attributes.iter().filter_map(|attribute| match attribute {
         TcAttribute::Stats2(statistics) => Some(statistics),
         _ => None,
     });
-    for one in statistics.flatten() {
-        match one {
-            TcStats2::Basic(basic) => {
-                counts.bytes = basic.bytes;
-                counts.frames = counts.frames.max(basic.packets.into());
-            }
-            TcStats2::Queue(queue) => counts.dropped = queue.drops.into(),
-            TcStats2::Other(other) if other.kind() == PACKETS64 && other.value_len() == 8 => {
-                let mut value = [0; 8];
-                other.emit_value(&mut value);
-                counts.frames = u64::from_ne_bytes(value);
-            }
-            _ => {}
-        }
-    }
-    counts
-}
-
-#[cfg(test)]
-mod tests {
-    use rtnetlink::packet_core::DefaultNla;
-    use rtnetlink::packet_route::tc::{TcStatsBasic, TcStatsQueue};
-
-    use super::*;
-
-    fn counted(statistics: Vec<TcStats2>) -> Counts {
-        let mut qdisc = messages::root(1);
-        qdisc.attributes = vec![TcAttribute::Kind("netem".to_owned()), TcAttribute::Stats2(statistics)];
-        counts(&qdisc)
-    }
-
-    fn basic(bytes: u64, packets: u32) -> TcStats2 {
-        let mut basic = TcStatsBasic::default();
-        (basic.bytes, basic.packets) = (bytes, packets);
-        TcStats2::Basic(basic)
-    }
-
-    #[test]
-    fn frames_bytes_and_drops_are_counted() {
-        let mut queue = TcStatsQueue::default();
-        (queue.drops, queue.qlen) = (5, 7);
-        let counts = counted(vec![basic(1000, 10), TcStats2::Queue(queue)]);
-        assert_eq!(counts, Counts { frames: 10, bytes: 1000, dropped: 5 });
-    }
-
-    #[test]
-    fn more_frames_than_32_bits_hold_are_counted() {
-        let frames: u64 = (1 << 32) + 3;
-        for order in [[0, 1], [1, 0]] {
-            let both = [basic(9, 3), TcStats2::Other(DefaultNla::new(8, frames.to_ne_bytes().to_vec()))];
-            assert_eq!(counted(order.map(|one| both[one].clone()).to_vec()).frames, frames);
-        }
-    }
-
-    #[test]
-    fn a_qdisc_without_counts_has_counted_nothing() {
-        assert_eq!(counted(vec![TcStats2::Other(DefaultNla::new(8, vec![1]))]), Counts::default());
-    }
-
-    #[test]
-    fn the_longest_index_gives_a_name() {
-        assert_eq!(ifb_name(i32::MAX.cast_unsigned()).unwrap().as_str(), "ifb-2147483647");
-    }
+    let mut drops = statistics.flatten().filter_map(|one| match one {
+        TcStats2::Queue(queue) => Some(u64::from(queue.drops)),
+        _ => None,
+    });
+    drops.next().unwrap_or(0)
 }

@@ -32,11 +32,10 @@ pub(crate) fn open() -> io::Result<OwnedFd> {
     set(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_AUXDATA, &on)?;
     // What it sends itself must not come back as if it had been received.
     set(socket.as_fd(), libc::SOL_PACKET, IGNORE_OUTGOING, &on)?;
-    for (force, plain) in
-        [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)]
-    {
+    for (force, plain) in [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)] {
         // The first needs a capability that a user namespace does not give before Linux 5.16; the second has a limit.
-        set(socket.as_fd(), libc::SOL_SOCKET, force, &BUFFER).or_else(|_| set(socket.as_fd(), libc::SOL_SOCKET, plain, &BUFFER))?;
+        set(socket.as_fd(), libc::SOL_SOCKET, force, &BUFFER)
+            .or_else(|_| set(socket.as_fd(), libc::SOL_SOCKET, plain, &BUFFER))?;
     }
     Ok(socket)
 }
@@ -44,12 +43,8 @@ pub(crate) fn open() -> io::Result<OwnedFd> {
 /// Lets the socket receive all frames that come in by the interface, and send by it.
 pub(crate) fn bind(socket: BorrowedFd<'_>, interface: u32) -> io::Result<()> {
     let index = libc::c_int::try_from(interface).map_err(io::Error::other)?;
-    let promiscuous = libc::packet_mreq {
-        mr_ifindex: index,
-        mr_type: libc::PACKET_MR_PROMISC as _,
-        mr_alen: 0,
-        mr_address: [0; 8],
-    };
+    let promiscuous =
+        libc::packet_mreq { mr_ifindex: index, mr_type: libc::PACKET_MR_PROMISC as _, mr_alen: 0, mr_address: [0; 8] };
     set(socket, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &promiscuous)?;
     // SAFETY: all zeros is a valid value of this structure of integers.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
@@ -86,7 +81,8 @@ pub(super) fn receive(socket: BorrowedFd<'_>, batch: &mut Batch) -> io::Result<T
     for (index, received) in received.iter().enumerate().take(count) {
         let buffer = &mut batch.buffers()[index];
         let header = buffer.first_chunk().map(|header| Offload::from_bytes(*header));
-        let (Some(mut offload), false) = (header, received.truncated || received.length < Offload::LENGTH + HEADER) else {
+        let (Some(mut offload), false) = (header, received.truncated || received.length < Offload::LENGTH + HEADER)
+        else {
             taken.malformed += 1;
             continue;
         };
