@@ -6,8 +6,8 @@
 //!                              ◀── what is sent: netem                      └───────────────┘
 //! ```
 //!
-//! A qdisc sees what comes from the network stack: where an interface leaves segmentation to the next one, the segments of up to 64 KiB
-//! of TCP are lost, doubled and counted against the limit as one frame, though a rate counts all their bytes.
+//! A qdisc sees what comes from the network stack: where an interface leaves segmentation to the next one, up to 64 KiB of TCP are one frame.
+//! Delays and rates do not mind; what is left to chance for each frame, the switch does.
 
 mod messages;
 mod options;

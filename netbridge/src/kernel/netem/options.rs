@@ -6,12 +6,9 @@ use rtnetlink::packet_core::{DefaultNla, Emitable};
 
 use crate::Impairment;
 
-const REORDER: u16 = 3;
-const CORRUPT: u16 = 4;
 const RATE: u16 = 6;
 const RATE64: u16 = 8;
 const LATENCY64: u16 = 10;
-const JITTER64: u16 = 11;
 
 /// A century and a half. The kernel adds a delay to its clock and takes the sum for a signed number.
 const LONGEST: i64 = i64::MAX / 2;
@@ -35,37 +32,24 @@ pub(crate) fn can(impairment: &Impairment) -> Result<(), &'static str> {
 ///
 /// It says all that [`can`] admits, for a netem that is there keeps what it is not told anew.
 pub(crate) fn encode(impairment: &Impairment) -> Vec<u8> {
-    let gap = u32::from(impairment.reorder > 0.0);
     let limit = u32::try_from(impairment.limit).unwrap_or(u32::MAX);
     let bytes_a_second = impairment.rate.map_or(0, |bits| bits / 8);
     // The kernel takes the larger of the two.
     let short_rate = u32::try_from(bytes_a_second).unwrap_or(u32::MAX);
 
-    let latency = 0; // In ticks, and replaced by LATENCY64.
-    let jitter = 0;
-    let head = [latency, limit, chance(impairment.loss), gap, chance(impairment.duplicate), jitter];
-    let mut attributes = vec![
+    // Of `struct tc_netem_qopt`, only the limit: the latency, in ticks, is replaced by LATENCY64.
+    let head = [0, limit, 0, 0, 0, 0];
+    let attributes = [
         attribute(LATENCY64, &[nanoseconds(impairment.delay).to_ne_bytes()]),
-        attribute(JITTER64, &[0_i64.to_ne_bytes()]),
-        attribute(CORRUPT, &words(&[chance(impairment.corrupt), 0])),
         attribute(RATE64, &[bytes_a_second.to_ne_bytes()]),
         attribute(RATE, &words(&[short_rate, 0, 0, 0])),
     ];
-    if gap > 0 {
-        attributes.push(attribute(REORDER, &words(&[chance(impairment.reorder), 0])));
-    }
 
     let mut options = words(&head).concat();
     let start = options.len();
     options.resize(start + attributes.as_slice().buffer_len(), 0);
     attributes.as_slice().emit(&mut options[start..]);
     options
-}
-
-/// A probability: the kernel draws a number of 32 bits, and what is not above this one happens.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates, as is meant here")]
-fn chance(share: f64) -> u32 {
-    (share * f64::from(u32::MAX)).round() as u32
 }
 
 fn nanoseconds(delay: Duration) -> i64 {
@@ -116,31 +100,15 @@ mod tests {
         fn delay() {
             let head = "00000000e803000000000000000000000000000000000000";
             // `struct tc_netem_qopt` is as without one; 100 000 000 ns.
-            check(&milliseconds(100), head, &[(10, "00e1f50500000000"), (11, "0000000000000000")]);
+            check(&milliseconds(100), head, &[(10, "00e1f50500000000")]);
         }
 
         #[test]
-        fn loss_corruption_rate_and_limit() {
-            // `limit 77 loss 20% corrupt 0.1% rate 10mbit`
-            let impairment =
-                Impairment { loss: 0.2, corrupt: 0.001, rate: Some(10_000_000), limit: 77, ..Impairment::default() };
-            let head = "000000004d00000033333333000000000000000000000000";
-            check(&impairment, head, &[(4, "3789410000000000"), (6, "d0121300000000000000000000000000")]);
-        }
-
-        #[test]
-        fn duplication() {
-            // `duplicate 1%`
-            let impairment = Impairment { duplicate: 0.01, ..Impairment::default() };
-            check(&impairment, "00000000e80300000000000000000000295c8f0200000000", &[]);
-        }
-
-        #[test]
-        fn reordering() {
-            // `delay 10ms reorder 25%`
-            let impairment = Impairment { reorder: 0.25, ..milliseconds(10) };
-            let head = "00000000e803000000000000010000000000000000000000";
-            check(&impairment, head, &[(3, "0000004000000000")]);
+        fn rate_and_limit() {
+            // `limit 77 rate 10mbit`
+            let impairment = Impairment { rate: Some(10_000_000), limit: 77, ..Impairment::default() };
+            let head = "000000004d00000000000000000000000000000000000000";
+            check(&impairment, head, &[(6, "d0121300000000000000000000000000")]);
         }
 
         #[test]
@@ -159,15 +127,13 @@ mod tests {
             .inspect(|attribute| assert!(attribute.value().iter().all(|byte| *byte == 0)))
             .map(|attribute| attribute.kind())
             .collect();
-        // Without REORDER the kernel goes by the gap, which is 0.
-        for kind in [LATENCY64, JITTER64, CORRUPT, RATE, RATE64] {
+        for kind in [LATENCY64, RATE, RATE64] {
             assert!(kinds.contains(&kind), "{kind}");
         }
     }
 
     #[test]
-    fn shares_and_delays_go_to_their_limits() {
-        assert_eq!([chance(0.0), chance(1.0), chance(f64::NAN)], [0, u32::MAX, 0]);
+    fn delays_go_to_their_limit() {
         assert_eq!(nanoseconds(Duration::MAX), LONGEST);
         assert_eq!(nanoseconds(Duration::from_nanos(1)), 1);
     }
