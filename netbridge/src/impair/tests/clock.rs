@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Fate, Impairment, Passage, SEEDS, Shaper, fates, ms, passage};
+use super::{Fate, Impairment, Passage, SEEDS, Shaper, assert_share, fates, ms, passage};
 use crate::{Direction, Distribution};
 
 fn shaper(impairment: &Impairment) -> (Shaper, Instant) {
@@ -69,6 +69,16 @@ fn jitter_has_its_mean_and_deviation() {
 }
 
 #[test]
+fn no_delay_is_below_nothing() {
+    let (delay, jitter, distribution) = (ms(10), ms(10), Distribution::Normal);
+    let impairment = Impairment { delay, jitter, distribution, seed: Some(1), ..Impairment::default() };
+    let delays = delays(&impairment, Duration::from_secs(100), 100_000);
+    let none = delays.iter().filter(|&&delay| delay <= 0.0).count();
+    // What is early by more than one deviation.
+    assert_share("without delay", none, 100_000, 0.158_655);
+}
+
+#[test]
 fn jitter_keeps_the_order_of_frames() {
     for distribution in [Distribution::Uniform, Distribution::Normal, Distribution::Pareto] {
         let impairment = Impairment {
@@ -110,6 +120,21 @@ fn reordered_frames_overtake_those_that_wait() {
         }
     }
     assert!(overtaking > 300, "{overtaking} overtook another");
+}
+
+#[test]
+fn frames_that_wait_keep_their_order_when_others_overtake_them() {
+    let impairment = Impairment { delay: ms(50), jitter: ms(50), reorder: 0.5, ..Impairment::default() };
+    let mut last = None;
+    for (now, fate) in fates(&impairment, Direction::Out, ms(1), 1000) {
+        let Passage { due, reordered, .. } = passage(fate);
+        if reordered {
+            assert_eq!(due, now);
+        } else {
+            assert!(last.is_none_or(|last| due >= last));
+            last = Some(due);
+        }
+    }
 }
 
 #[test]
