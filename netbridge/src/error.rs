@@ -110,6 +110,12 @@ pub(crate) enum Operation {
     ForbidForwarding,
     OpenSocket,
     Connect,
+    CreateIfb,
+    PutNetem,
+    PutIngress,
+    Redirect,
+    QueryQdisc,
+    RemoveQdisc,
 }
 
 impl Operation {
@@ -145,6 +151,12 @@ impl Operation {
             Self::ForbidForwarding => "forbid forwarding between the segments of a namespace",
             Self::OpenSocket => "open a socket",
             Self::Connect => "connect over bridge",
+            Self::CreateIfb => "create ifb",
+            Self::PutNetem => "have netem impair interface",
+            Self::PutIngress => "have filters on interface",
+            Self::Redirect => "redirect frames that come in at interface",
+            Self::QueryQdisc => "query the queue of interface",
+            Self::RemoveQdisc => "restore the queue of interface",
         }
     }
 }
@@ -152,7 +164,8 @@ impl Operation {
 /// The likely cause of an error code and its cure.
 fn hint(operation: Operation, code: Errno) -> Option<(&'static str, &'static str)> {
     use Operation::{
-        AddAddress, Connect, CreateBridge, CreateTap, CreateVeth, EnterNamespace, ForbidForwarding, MakeNamespace,
+        AddAddress, Connect, CreateBridge, CreateIfb, CreateTap, CreateVeth, EnterNamespace, ForbidForwarding,
+        MakeNamespace, PutIngress, PutNetem, Redirect,
     };
 
     Some(match (operation, code) {
@@ -194,7 +207,23 @@ fn hint(operation: Operation, code: Errno) -> Option<(&'static str, &'static str
             "run as root, or have the node's mode set to 0666 as most distributions do",
         ),
         (CreateTap, Errno::EBUSY) => ("the name is already in use in its namespace", "choose another name"),
-        (CreateBridge | CreateVeth, Errno::EEXIST) => {
+        (CreateIfb, Errno::EOPNOTSUPP) => (
+            "the kernel lacks intermediate devices (CONFIG_IFB)",
+            "load the module with `modprobe ifb`, or use a kernel that has it",
+        ),
+        (PutNetem, Errno::ENOENT | Errno::EOPNOTSUPP) => (
+            "the kernel lacks netem (CONFIG_NET_SCH_NETEM)",
+            "load the module with `modprobe sch_netem`, or use a kernel that has it",
+        ),
+        (PutIngress, Errno::ENOENT | Errno::EOPNOTSUPP) => (
+            "the kernel lacks filters of what comes in (CONFIG_NET_SCH_INGRESS)",
+            "load the module with `modprobe sch_ingress`, or use a kernel that has it",
+        ),
+        (Redirect, Errno::ENOENT | Errno::EOPNOTSUPP) => (
+            "the kernel lacks the filter or its action (CONFIG_NET_CLS_MATCHALL, CONFIG_NET_ACT_MIRRED)",
+            "load the modules with `modprobe -a cls_matchall act_mirred`, or use a kernel that has them",
+        ),
+        (CreateBridge | CreateIfb | CreateVeth, Errno::EEXIST) => {
             ("the name is already in use in its namespace", "choose another name, or remove the interface that has it")
         }
         (AddAddress, Errno::EEXIST) => ("the interface has the address already", "list each address once"),
@@ -243,6 +272,21 @@ mod tests {
             "create bridge lan: Operation not supported (os error 95): the kernel lacks bridges (CONFIG_BRIDGE); \
              load the module with `modprobe bridge`, or use a kernel that has it"
         );
+    }
+
+    #[test]
+    fn what_the_kernel_lacks_is_named() {
+        let eth1 = InterfaceName::new("eth1").unwrap();
+        for (operation, code, option, module) in [
+            (Operation::CreateIfb, Errno::EOPNOTSUPP, "CONFIG_IFB", "modprobe ifb"),
+            (Operation::PutNetem, Errno::ENOENT, "CONFIG_NET_SCH_NETEM", "modprobe sch_netem"),
+            (Operation::PutIngress, Errno::ENOENT, "CONFIG_NET_SCH_INGRESS", "modprobe sch_ingress"),
+            (Operation::Redirect, Errno::ENOENT, "CONFIG_NET_CLS_MATCHALL", "act_mirred"),
+            (Operation::Redirect, Errno::ENOENT, "CONFIG_NET_ACT_MIRRED", "cls_matchall"),
+        ] {
+            let error = operation.failed_on(&eth1, refusal(code, "")).to_string();
+            assert!(error.contains(option) && error.contains(module), "{error}");
+        }
     }
 
     #[test]

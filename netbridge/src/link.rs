@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::Error;
-use crate::capture::{Capture, CaptureOptions};
+use crate::capture::CaptureOptions;
 use crate::impair::Impairment;
-use crate::segment::Inner;
+use crate::segment::{Capture, Inner};
 use crate::stats::LinkStats;
 
 /// Which way frames go, as what is plugged in sees it.

@@ -11,7 +11,7 @@ pub struct LinkStats {
 
 /// The counts of one direction.
 ///
-/// Where the kernel carries a link alone, it counts only frames and bytes, and a frame that is still to be cut into segments once.
+/// Where the kernel carries a link, it counts frames, bytes and what overflowed, and what is still to be cut into segments as one frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flow {
     /// Frames that passed.

@@ -6,12 +6,13 @@ use futures::{Future, StreamExt};
 use nix::errno::Errno;
 use rtnetlink::Handle;
 use rtnetlink::packet_core::{
-    ErrorMessage, NLM_F_ACK, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
-    NlasIterator,
+    ErrorMessage, NLM_F_ACK, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
+    NetlinkPayload, NlasIterator,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage, State};
+use rtnetlink::packet_route::tc::TcMessage;
 use rtnetlink::sys::AsyncSocket;
 
 /// What the kernel answered instead of an acknowledgement.
@@ -96,6 +97,36 @@ pub(crate) fn add_address(
     async { answers.await.map(drop) }
 }
 
+/// Puts a queueing discipline in its place, or changes the one of its kind that is there.
+pub(crate) fn put_qdisc(handle: &Handle, qdisc: TcMessage) -> impl Future<Output = Result<(), Refusal>> + use<> {
+    let answers = ask(handle, RouteNetlinkMessage::NewQueueDiscipline(qdisc), NLM_F_CREATE | NLM_F_REPLACE);
+    async { answers.await.map(drop) }
+}
+
+/// Looks up the queueing discipline of an interface that has the parent that `qdisc` names, with its statistics.
+pub(crate) fn query_qdisc(
+    handle: &Handle,
+    qdisc: TcMessage,
+) -> impl Future<Output = Result<TcMessage, Refusal>> + use<> {
+    // Without the flag the kernel tells all who listen for changes, but not who asks.
+    let answers = ask(handle, RouteNetlinkMessage::GetQueueDiscipline(qdisc), NLM_F_ECHO);
+    async {
+        answers.await?.into_iter().find_map(as_qdisc).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound).into())
+    }
+}
+
+/// Removes the queueing discipline that `qdisc` names by its parent, with its filters.
+pub(crate) fn remove_qdisc(handle: &Handle, qdisc: TcMessage) -> impl Future<Output = Result<(), Refusal>> + use<> {
+    let answers = ask(handle, RouteNetlinkMessage::DelQueueDiscipline(qdisc), 0);
+    async { answers.await.map(drop) }
+}
+
+/// Adds a filter to a queueing discipline.
+pub(crate) fn add_filter(handle: &Handle, filter: TcMessage) -> impl Future<Output = Result<(), Refusal>> + use<> {
+    let answers = ask(handle, RouteNetlinkMessage::NewTrafficFilter(filter), NLM_F_CREATE | NLM_F_EXCL);
+    async { answers.await.map(drop) }
+}
+
 /// The index of the link that is the other end of `link`, in its namespace.
 pub(crate) fn peer_index(link: &LinkMessage) -> u32 {
     // The kernel leaves it out where both ends have the same index.
@@ -140,6 +171,13 @@ fn ask(
 fn as_link(message: RouteNetlinkMessage) -> Option<LinkMessage> {
     match message {
         RouteNetlinkMessage::NewLink(link) => Some(link),
+        _ => None,
+    }
+}
+
+fn as_qdisc(message: RouteNetlinkMessage) -> Option<TcMessage> {
+    match message {
+        RouteNetlinkMessage::NewQueueDiscipline(qdisc) => Some(qdisc),
         _ => None,
     }
 }

@@ -4,27 +4,29 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
-
-use rtnetlink::LinkUnspec;
+use std::sync::Arc;
 
 use crate::error::Operation;
-use crate::kernel::device::Device;
-use crate::kernel::netlink;
-use crate::{Error, InterfaceName};
+use crate::kernel::device::{Device, Owned};
+use crate::{Error, InterfaceName, Namespace};
 
 /// The device node that taps are made by (the kernel's networking/tuntap.rst).
 const TUN: &str = "/dev/net/tun";
 
 nix::ioctl_write_ptr_bad!(tun_set_interface, libc::TUNSETIFF, libc::ifreq);
 
-/// Makes a tap that is a port of `bridge`, and gives its link and its descriptor.
-pub(crate) async fn plug(bridge: &Device, port: &InterfaceName) -> Result<(Device, OwnedFd), Error> {
+/// Makes a tap in `namespace`, a port of `bridge` if there is one, and gives its link and its descriptor.
+pub(crate) async fn plug(
+    namespace: &Arc<Namespace>,
+    bridge: Option<&Device>,
+    port: &InterfaceName,
+) -> Result<(Owned, OwnedFd), Error> {
     let failed = |refusal: io::Error| Operation::CreateTap.failed_on(port, refusal);
     let name = port.clone();
     // The tap appears in the namespace of the thread that opens the node.
-    let opened = bridge.namespace().run(move || open(&name)).await?;
+    let opened = namespace.run(move || open(&name)).await?;
     let descriptor = opened.map_err(failed)?;
-    let near = Device::find(bridge.namespace(), port).await?;
+    let near = Owned::find(namespace, port).await?;
     match attach(&near, bridge).await {
         Ok(()) => Ok((near, descriptor)),
         Err(error) => Err(near.undo(error).await),
@@ -51,9 +53,10 @@ fn set_interface(file: &File, request: &libc::ifreq) -> io::Result<()> {
     Ok(())
 }
 
-async fn attach(near: &Device, bridge: &Device) -> Result<(), Error> {
-    let message = LinkUnspec::new_with_index(near.index()).controller(bridge.index()).build();
-    let changed = netlink::change_link(near.namespace().netlink(), message);
-    changed.await.map_err(|refusal| Operation::SetLink.failed_on(near.name(), refusal))?;
+async fn attach(near: &Device, bridge: Option<&Device>) -> Result<(), Error> {
+    match bridge {
+        Some(bridge) => near.join(bridge).await?,
+        None => near.leave().await?,
+    }
     near.set_up_mute().await
 }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
@@ -12,21 +13,22 @@ use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkMessage};
 use rtnetlink::{AddressMessageBuilder, LinkMessageBuilder, LinkUnspec};
 
 use crate::error::Operation;
-use crate::kernel::device::Device;
+use crate::kernel::device::{Device, Owned};
 use crate::kernel::netlink;
 use crate::{Error, Interface, InterfaceName, Namespace};
 
 /// How long a new pair may take until it carries frames; the kernel needs a millisecond.
 const CARRIER: Duration = Duration::from_secs(10);
 
-/// Makes a veth pair from a port `port` of `bridge` to `interface` in `target` and gives the bridge's end.
+/// Makes a veth pair from `port` in `namespace` to `interface` in `target` and gives the first end, which is a port of `bridge` if there is one.
 pub(crate) async fn plug(
-    bridge: &Device,
+    namespace: &Arc<Namespace>,
+    bridge: Option<&Device>,
     port: &InterfaceName,
     target: &Namespace,
     interface: &Interface,
-) -> Result<Device, Error> {
-    let (near, far) = create(bridge, port, target, interface).await?;
+) -> Result<Owned, Error> {
+    let (near, far) = create(namespace, bridge, port, target, interface).await?;
     match configure(&near, far, target, interface).await {
         Ok(()) => Ok(near),
         Err(error) => Err(near.undo(error).await),
@@ -35,17 +37,21 @@ pub(crate) async fn plug(
 
 /// Creates the pair with both ends where they belong, and down. Gives the near end and the index of the far end.
 async fn create(
-    bridge: &Device,
+    namespace: &Arc<Namespace>,
+    bridge: Option<&Device>,
     port: &InterfaceName,
     target: &Namespace,
     interface: &Interface,
-) -> Result<(Device, u32), Error> {
+) -> Result<(Owned, u32), Error> {
     let failed = |refusal| Operation::CreateVeth.failed_on(port, refusal);
     let descriptor = target.as_fd().try_clone_to_owned().map_err(|errno| failed(errno.into()))?;
 
-    let mut near = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Veth)
-        .name(port.as_str())
-        .controller(bridge.index());
+    let near = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Veth).name(port.as_str());
+    let mut near = match bridge {
+        Some(bridge) => near.controller(bridge.index()),
+        // The kernel must not answer for it.
+        None => near.arp(false),
+    };
     let mut far =
         LinkMessageBuilder::<LinkUnspec>::default().name(interface.name.as_str()).setns_by_fd(descriptor.as_raw_fd());
     if let Some(mac) = interface.mac {
@@ -58,7 +64,7 @@ async fn create(
     }
     let near = near.set_info_data(InfoData::Veth(InfoVeth::Peer(far.build())));
 
-    match Device::create(bridge.namespace(), port, near.build(), Some(descriptor)).await {
+    match Owned::create(namespace, port, near.build(), Some(descriptor)).await {
         Ok(created) => Ok(created),
         Err(refusal) if refusal.is(Errno::EEXIST) => {
             // The kernel doesn't tell which of the two names it means.
@@ -68,6 +74,35 @@ async fn create(
             Err(Operation::CreateVeth.failed_on(name, refusal))
         }
         Err(refusal) => Err(failed(refusal)),
+    }
+}
+
+/// Makes a veth pair within a namespace: `port`, a port of `bridge`, and `trunk`, which carries all frames that leave the bridge by it. Gives
+/// both; the second goes with the first.
+pub(crate) async fn trunk(
+    bridge: &Device,
+    port: &InterfaceName,
+    trunk: &InterfaceName,
+) -> Result<(Owned, Device), Error> {
+    // Whatever the ports of the bridge let pass.
+    const MTU: u32 = 65_535;
+    let failed = |refusal| Operation::CreateVeth.failed_on(port, refusal);
+    let far = LinkMessageBuilder::<LinkUnspec>::default().name(trunk.as_str()).mtu(MTU).arp(false).build();
+    let near = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Veth)
+        .name(port.as_str())
+        .controller(bridge.index())
+        .mtu(MTU)
+        .set_info_data(InfoData::Veth(InfoVeth::Peer(far)));
+    let (near, far) = Owned::create(bridge.namespace(), port, near.build(), None).await.map_err(failed)?;
+    let far = Device::new(bridge.namespace().clone(), trunk.clone(), far);
+    let ready = async {
+        far.set_up_mute().await?;
+        near.set_up_mute().await?;
+        carrier(near.namespace(), near.index(), near.name()).await
+    };
+    match ready.await {
+        Ok(()) => Ok((near, far)),
+        Err(error) => Err(near.undo(error).await),
     }
 }
 

@@ -26,11 +26,11 @@ network_test!(detach_removes_both_ends, || async {
     let lan = lan().await;
     let guest = namespace().await;
     let port = lan.veth(name("guest"), &guest, &eth1(1)).await.unwrap();
-    assert_eq!(interfaces(lan.namespace()).await, ["guest", "lan", "lo"]);
+    assert_eq!(interfaces(lan.namespace().unwrap()).await, ["guest", "lan", "lo"]);
     assert_eq!(interfaces(&guest).await, ["eth1", "lo"]);
 
     port.detach().await.unwrap();
-    assert_eq!(interfaces(lan.namespace()).await, ["lan", "lo"]);
+    assert_eq!(interfaces(lan.namespace().unwrap()).await, ["lan", "lo"]);
     assert_eq!(interfaces(&guest).await, ["lo"]);
     // The names are free at once.
     lan.veth(name("guest"), &guest, &eth1(1)).await.unwrap().detach().await.unwrap();
@@ -55,7 +55,7 @@ network_test!(a_dead_namespace_takes_its_ports_along, || async {
     let port = lan.veth(name("guest"), &guest, &eth1(1)).await.unwrap();
 
     drop(guest);
-    eventually("the port is gone", async || interfaces(lan.namespace()).await == ["lan", "lo"]).await;
+    eventually("the port is gone", async || interfaces(lan.namespace().unwrap()).await == ["lan", "lo"]).await;
     port.set_up(false).await.unwrap_err();
     port.detach().await.unwrap();
 });
@@ -76,7 +76,7 @@ network_test!(a_failure_halfway_leaves_nothing, || async {
 
     let error = lan.veth(name("guest"), &guest, &interface).await.unwrap_err().to_string();
     assert!(error.starts_with("add an address to interface eth1: File exists"), "{error}");
-    assert_eq!(interfaces(lan.namespace()).await, ["lan", "lo"]);
+    assert_eq!(interfaces(lan.namespace().unwrap()).await, ["lan", "lo"]);
     assert_eq!(interfaces(&guest).await, ["lo"]);
 });
 
@@ -143,10 +143,10 @@ network_test!(a_name_in_use_is_named, || async {
     assert!(error.starts_with("create veth guest: File exists") && error.contains("already in use"), "{error}");
     let error = refused(name("other"), "eth1").await;
     assert!(error.starts_with("create veth eth1: File exists"), "{error}");
-    let error = Segment::bridge(lan.namespace().clone(), name("lan")).await.unwrap_err().to_string();
+    let error = Segment::bridge(lan.namespace().unwrap().clone(), name("lan")).await.unwrap_err().to_string();
     assert!(error.starts_with("create bridge lan: File exists"), "{error}");
 
-    assert_eq!(interfaces(lan.namespace()).await, ["guest", "lan", "lo"]);
+    assert_eq!(interfaces(lan.namespace().unwrap()).await, ["guest", "lan", "lo"]);
     assert_eq!(interfaces(&guest).await, ["eth1", "lo"]);
 });
 

@@ -4,8 +4,10 @@
 
 #[macro_use]
 mod harness;
+mod faults;
 mod lifecycle;
 mod namespace;
 mod socket;
+mod talk;
 mod tap;
 mod traffic;

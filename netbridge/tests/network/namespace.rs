@@ -47,6 +47,9 @@ network_test!(a_namespace_of_a_child_user_namespace_can_be_plugged_in, || async 
     drop(guest);
     drop(child.stdin.take());
     assert!(child.wait().unwrap().code().is_some());
-    eventually("the port is gone with the process", async || interfaces(lan.namespace()).await == ["lan", "lo"]).await;
+    eventually("the port is gone with the process", async || {
+        interfaces(lan.namespace().unwrap()).await == ["lan", "lo"]
+    })
+    .await;
     port.detach().await.unwrap();
 });

@@ -68,7 +68,7 @@ network_test!(a_detached_tap_is_gone, || async {
 });
 
 async fn there(lan: &Segment) -> bool {
-    interfaces(lan.namespace()).await.contains(&"tap9".to_owned())
+    interfaces(lan.namespace().unwrap()).await.contains(&"tap9".to_owned())
 }
 
 /// Asks for the MAC address of a node until it answers.

@@ -169,7 +169,7 @@ network_test!(the_segment_itself_stays_silent, || async {
     let [one, two] = two_on(&lan).await;
     say(&one, &two, v6(2)).await;
 
-    let addresses = read(lan.namespace(), "/proc/net/if_inet6").await;
+    let addresses = read(lan.namespace().unwrap(), "/proc/net/if_inet6").await;
     let owners: Vec<_> = addresses.lines().filter_map(|line| line.split_whitespace().last()).collect();
     assert_eq!(owners, ["lo"]);
 });
