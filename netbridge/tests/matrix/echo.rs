@@ -41,29 +41,46 @@ impl Echo {
 
     /// Asks with a packet of `size` bytes, and says whether the same came back.
     pub(crate) fn comes_back(&mut self, size: usize, patience: Duration) -> io::Result<bool> {
-        let (headers, request, reply) = if self.v6 { (HEADERS_V6, 128, 129) } else { (HEADERS_V4, 8, 0) };
-        self.sequence += 1;
-        let payload: Vec<u8> = (0..251).cycle().take(size - headers).collect();
-        let [high, low] = self.sequence.to_be_bytes();
-        let message = |kind: u8| [&[kind, 0, 0, 0, 0, 0, high, low], payload.as_slice()].concat();
-        self.socket.send(&message(request))?;
-
-        let mut answer = vec![0; size];
+        let request = self.ask(size)?;
         let deadline = Instant::now() + patience;
+        let mut answer = vec![0; size];
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             self.socket.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
             match self.socket.recv(&mut answer) {
-                Ok(length) if answer[6..8] == [high, low] => {
-                    // The kernel has filled in the checksum and the identifier.
-                    let expected = message(reply);
-                    return Ok((answer[0], &answer[8..length]) == (reply, &expected[8..]));
+                // Else it is one that is late. The kernel has filled in the checksum and the identifier.
+                Ok(length) if answer[6..8] == request[6..8] => {
+                    return Ok(answer[0] == if self.v6 { 129 } else { 0 } && answer[8..length] == request[8..]);
                 }
-                // One that is late.
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Asks with a packet of `size` bytes, and gives what it is without its IP header.
+    pub(crate) fn ask(&mut self, size: usize) -> io::Result<Vec<u8>> {
+        let (kind, headers) = if self.v6 { (128, HEADERS_V6) } else { (8, HEADERS_V4) };
+        self.sequence = self.sequence.wrapping_add(1);
+        let [high, low] = self.sequence.to_be_bytes();
+        let mut request = vec![kind, 0, 0, 0, 0, 0, high, low];
+        request.extend((0..251).cycle().take(size - headers));
+        self.socket.send(&request)?;
+        Ok(request)
+    }
+
+    /// How many answers come within some time.
+    pub(crate) fn answers(&self, time: Duration) -> usize {
+        let deadline = Instant::now() + time;
+        let mut count = 0;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.socket.set_read_timeout(Some(left)).is_err() {
+                return count;
+            }
+            // What is no answer says that nobody is known there.
+            count += usize::from(self.socket.recv(&mut [0; 64]).is_ok());
         }
     }
 }

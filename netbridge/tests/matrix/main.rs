@@ -17,9 +17,13 @@ mod flood;
 mod pair;
 mod tagged;
 
-/// A test for each pair of kinds, on one kind of segment.
+/// A test for each pair of kinds, on each kind of segment.
 macro_rules! pairs {
-    ($fabric:ident: $($name:ident($one:ident, $two:ident);)*) => {
+    (on each: $($name:ident($one:ident, $two:ident);)*) => {
+        mod bridge { pairs! { on Bridge: $($name($one, $two);)* } }
+        mod switch { pairs! { on Switch: $($name($one, $two);)* } }
+    };
+    (on $fabric:ident: $($name:ident($one:ident, $two:ident);)*) => {
         $(network_test!($name, || crate::pair::check(
             crate::pair::Fabric::$fabric,
             crate::endpoint::Kind::$one,
@@ -28,10 +32,33 @@ macro_rules! pairs {
     };
 }
 
-mod bridge {
-    pairs! { Bridge:
-        veth_and_veth(Veth, Veth);
-        veth_and_tap(Veth, Tap);
-        tap_and_tap(Tap, Tap);
-    }
+pairs! { on each:
+    veth_and_veth(Veth, Veth);
+    veth_and_tap(Veth, Tap);
+    veth_and_tap_descriptor(Veth, TapDescriptor);
+    veth_and_tap_descriptor_vnet(Veth, TapDescriptorVnet);
+    veth_and_dgram(Veth, Dgram);
+    veth_and_stream(Veth, Stream);
+    veth_and_vde(Veth, Vde);
+    tap_and_tap(Tap, Tap);
+    tap_and_tap_descriptor(Tap, TapDescriptor);
+    tap_and_tap_descriptor_vnet(Tap, TapDescriptorVnet);
+    tap_and_dgram(Tap, Dgram);
+    tap_and_stream(Tap, Stream);
+    tap_and_vde(Tap, Vde);
+    tap_descriptor_and_tap_descriptor(TapDescriptor, TapDescriptor);
+    tap_descriptor_and_tap_descriptor_vnet(TapDescriptor, TapDescriptorVnet);
+    tap_descriptor_and_dgram(TapDescriptor, Dgram);
+    tap_descriptor_and_stream(TapDescriptor, Stream);
+    tap_descriptor_and_vde(TapDescriptor, Vde);
+    tap_descriptor_vnet_and_tap_descriptor_vnet(TapDescriptorVnet, TapDescriptorVnet);
+    tap_descriptor_vnet_and_dgram(TapDescriptorVnet, Dgram);
+    tap_descriptor_vnet_and_stream(TapDescriptorVnet, Stream);
+    tap_descriptor_vnet_and_vde(TapDescriptorVnet, Vde);
+    dgram_and_dgram(Dgram, Dgram);
+    dgram_and_stream(Dgram, Stream);
+    dgram_and_vde(Dgram, Vde);
+    stream_and_stream(Stream, Stream);
+    stream_and_vde(Stream, Vde);
+    vde_and_vde(Vde, Vde);
 }

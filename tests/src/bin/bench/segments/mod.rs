@@ -57,7 +57,7 @@ impl Fabric {
         let namespace = Arc::new(Namespace::new().await?);
         Ok(match self {
             Self::Bridge => Segment::bridge(namespace, name).await?,
-            Self::Switch => Segment::switch(with_namespace.then_some(namespace), name).await?,
+            Self::Switch => Segment::switch(with_namespace.then_some(namespace), name),
         })
     }
 }
