@@ -46,6 +46,10 @@ mod namespace;
 mod port;
 mod segment;
 mod stats;
+mod switch {
+    pub(crate) mod stream;
+}
+mod vde;
 
 pub use capture::{Capture, CaptureOptions, CaptureSummary};
 pub use error::Error;
