@@ -147,7 +147,7 @@ impl Program {
         self.0.wait().unwrap();
     }
 
-    /// What vde_plug has on its standard output: frames behind their lengths in 16 bits.
+    /// What `vde_plug` has on its standard output: frames behind their lengths in 16 bits.
     fn frame(&mut self) -> Vec<u8> {
         let output = self.0.stdout.as_mut().unwrap();
         let mut length = [0; 2];
