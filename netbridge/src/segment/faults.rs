@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Inner;
 use super::inner::{How, State};
@@ -167,6 +168,7 @@ impl Inner {
         let mut stats = LinkStats::default();
         if let Some(entry) = state.links.get(link) {
             add(&mut stats, entry.carried);
+            stats.out.malformed += entry.refused.iter().map(|refused| refused.load(Ordering::Relaxed)).sum::<u64>();
             for plugged in &entry.ports {
                 if let How::Kernel(port) = &plugged.how {
                     add(&mut stats, carried(port).await);
