@@ -9,6 +9,7 @@ use super::inner::{How, State};
 use super::user_path::{DIRECTIONS, add, carried};
 use crate::kernel::netem;
 use crate::stats::LinkStats;
+use crate::switch::Rules;
 use crate::{Direction, Error, Impairment};
 
 impl Inner {
@@ -120,7 +121,7 @@ impl Inner {
     }
 
     pub(super) async fn heal(self: &Arc<Self>) -> Result<(), Error> {
-        self.change_rules("heal".to_owned(), |state| state.rules = Default::default()).await
+        self.change_rules("heal".to_owned(), |state| state.rules = Rules::default()).await
     }
 
     async fn change_rules(
@@ -165,21 +166,21 @@ impl Inner {
     }
 
     async fn stats_of(&self, state: &State, link: &Arc<str>) -> Result<LinkStats, Error> {
-        let mut stats = LinkStats::default();
+        let mut counts = LinkStats::default();
         if let Some(entry) = state.links.get(link) {
-            add(&mut stats, entry.carried);
-            stats.out.malformed += entry.refused.iter().map(|refused| refused.load(Ordering::Relaxed)).sum::<u64>();
+            add(&mut counts, entry.carried);
+            counts.out.malformed += entry.refused.iter().map(|refused| refused.load(Ordering::Relaxed)).sum::<u64>();
             for plugged in &entry.ports {
                 if let How::Kernel(port) = &plugged.how {
-                    add(&mut stats, carried(port).await);
+                    add(&mut counts, carried(port).await);
                 }
             }
         }
         if let Some(switch) = &state.switch {
             let name = link.clone();
             let told = switch.call(move |engine| engine.stats(&name)).await;
-            add(&mut stats, told.map_err(self.broken("ask the switch for its counts"))?);
+            add(&mut counts, told.map_err(self.broken("ask the switch for its counts"))?);
         }
-        Ok(stats)
+        Ok(counts)
     }
 }
