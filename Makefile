@@ -1,7 +1,7 @@
 # Every command that this project needs. `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check clean
+.PHONY: help demo test bench check fuzz clean
 
 help: ## list the commands
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ bench: ## measure what README's table says
 check: ## formats, lints, documentation, spelling, licences, unused dependencies
 	@.ci/prepare check
 	@.ci/check
+
+fuzz: ## feed made-up input to what reads that of others; needs a nightly compiler
+	@.ci/fuzz
 
 clean: ## remove everything that was built, and the records of tests
 	cargo clean
