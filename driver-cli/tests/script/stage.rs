@@ -9,7 +9,7 @@ use driver_cli::script::{Interpreter, Options, ScriptOutcome, Test};
 use driver_core::event::{Event, Kind, Level, Recorder, Sink, SpanId};
 use driver_core::fake::{FakeBackend, FakeMachine, Reply};
 use driver_core::machine::{self, Machine};
-use driver_core::spec::{Machined, TestSpec};
+use driver_core::spec::{Lan, Machined, TestSpec};
 use tempfile::TempDir;
 
 /// Long enough for everything, short enough to wait for.
@@ -71,6 +71,7 @@ impl Stage {
             global_timeout: Duration::from_secs(3600),
             boot_timeout: Duration::from_secs(300),
             machined: Machined::Never,
+            lan: Lan::Auto,
             machines: self.names.iter().map(|name| self.fake(name).spec()).collect(),
         }
     }
