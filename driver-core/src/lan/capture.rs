@@ -112,7 +112,8 @@ static WRITTEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 impl Place {
     fn claim(path: PathBuf) -> Option<Self> {
-        written().insert(path.clone()).then_some(Self(path))
+        let new = written().insert(path.clone());
+        new.then(|| Self(path))
     }
 }
 

@@ -7,6 +7,8 @@
 
 mod capture;
 mod link;
+#[cfg(test)]
+mod tests;
 mod text;
 mod vlan;
 mod words;
