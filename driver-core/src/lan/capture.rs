@@ -26,7 +26,7 @@ pub(super) struct Subject {
 /// A capture that goes on. Dropping it ends it without a word.
 #[derive(Debug)]
 pub struct Capture {
-    capture: netbridge::Capture,
+    inner: netbridge::Capture,
     subject: Subject,
     /// As the test named it.
     file: PathBuf,
@@ -47,8 +47,8 @@ impl Capture {
         let refuse = |why: String| refused(&subject.name, VERB, &why);
         let path = locate(output, file).await.map_err(refuse)?;
         let place = Place::claim(path).ok_or_else(|| refuse(format!("{} is being written already", file.display())))?;
-        let capture = begin(place.0.clone()).await.map_err(|error| failed(&subject.name, VERB, error))?;
-        let capture = Self { capture, subject, file: file.to_owned(), place };
+        let inner = begin(place.0.clone()).await.map_err(|error| failed(&subject.name, VERB, error))?;
+        let capture = Self { inner, subject, file: file.to_owned(), place };
         capture.told("begins", "");
         Ok(capture)
     }
@@ -60,8 +60,8 @@ impl Capture {
 
     /// Ends it once all that passed before is in the file, and says how much that is.
     pub async fn finish(self) -> Result<CaptureSummary, Error> {
-        let Self { capture, subject, file, place } = self;
-        let summary = capture.finish().await.map_err(|error| failed(&subject.name, VERB, error))?;
+        let Self { inner, subject, file, place } = self;
+        let summary = inner.finish().await.map_err(|error| failed(&subject.name, VERB, error))?;
         let dropped = if summary.dropped == 0 { String::new() } else { format!(", {} dropped", summary.dropped) };
         let frames = if summary.frames == 1 { "1 frame".to_owned() } else { format!("{} frames", summary.frames) };
         told(&subject, &file, "ends", &format!(", {frames}{dropped}"));

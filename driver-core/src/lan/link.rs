@@ -26,20 +26,20 @@ pub enum Direction {
 #[derive(Clone, Debug)]
 pub struct Link {
     vlan: VlanId,
-    link: netbridge::Link,
+    inner: netbridge::Link,
     recorder: Recorder,
     output: PathBuf,
 }
 
 impl Link {
     /// The link of a machine, whose recorder this is.
-    pub(crate) fn new(vlan: VlanId, link: netbridge::Link, recorder: Recorder, output: PathBuf) -> Self {
-        Self { vlan, link, recorder, output }
+    pub(crate) fn new(vlan: VlanId, inner: netbridge::Link, recorder: Recorder, output: PathBuf) -> Self {
+        Self { vlan, inner, recorder, output }
     }
 
     /// The machine's name.
     pub fn machine(&self) -> &str {
-        self.link.name()
+        self.inner.name()
     }
 
     /// The LAN.
@@ -57,7 +57,7 @@ impl Link {
             Direction::In => &[netbridge::Direction::In],
         };
         for direction in directions {
-            self.link.impair(*direction, impairment).await.map_err(|error| self.failed("impair", error))?;
+            self.inner.impair(*direction, impairment).await.map_err(|error| self.failed("impair", error))?;
         }
         self.changed(words::impairment(impairment, direction));
         Ok(())
@@ -65,35 +65,36 @@ impl Link {
 
     /// Takes away all impairments. A link that is down stays down.
     pub async fn clear(&self) -> Result<(), Error> {
-        self.link.clear().await.map_err(|error| self.failed("clear", error))?;
+        self.inner.clear().await.map_err(|error| self.failed("clear", error))?;
         self.changed("clear".into());
         Ok(())
     }
 
     /// Lets no frame pass, as if the cable were pulled. The machine sees that its interface has no carrier, where its kind can show that.
     pub async fn down(&self) -> Result<(), Error> {
-        self.link.down().await.map_err(|error| self.failed("down", error))?;
+        self.inner.down().await.map_err(|error| self.failed("down", error))?;
         self.changed("down".into());
         Ok(())
     }
 
     /// Undoes [`down`](Self::down).
     pub async fn up(&self) -> Result<(), Error> {
-        self.link.up().await.map_err(|error| self.failed("up", error))?;
+        self.inner.up().await.map_err(|error| self.failed("up", error))?;
         self.changed("up".into());
         Ok(())
     }
 
     /// What passed it, and what did not, since the run began.
     pub async fn stats(&self) -> Result<LinkStats, Error> {
-        self.link.stats().await.map_err(|error| self.failed("stats", error))
+        self.inner.stats().await.map_err(|error| self.failed("stats", error))
     }
 
     /// Writes what the machine sends and receives to a pcapng file below the output directory, until the capture is finished or dropped.
     pub async fn capture(&self, file: &Path, options: CaptureOptions) -> Result<Capture, Error> {
         let machines = vec![self.machine().to_owned()];
         let subject = Subject { name: self.to_string(), vlan: self.vlan, machines, recorder: self.recorder.clone() };
-        Capture::begin(subject, &self.output, file, |path| async move { self.link.capture(&path, options).await }).await
+        Capture::begin(subject, &self.output, file, |path| async move { self.inner.capture(&path, options).await })
+            .await
     }
 
     fn changed(&self, change: String) {

@@ -3,13 +3,10 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use netbridge::{InterfaceName, Segment};
-
 use super::*;
 use crate::event::{Event, Kind, Recorder, Sink};
 use crate::fake::FakeBackend;
 use crate::machine::{Machine, Options};
-use crate::network;
 use crate::spec::VlanId;
 
 struct Bench {
@@ -32,14 +29,11 @@ async fn bench() -> Bench {
     let events = Arc::<Mutex<Vec<Event>>>::default();
     let output = tempfile::tempdir().unwrap();
     let recorder = Recorder::new(vec![Box::new(Keep(events.clone()))]);
-    let segment = Arc::new(Segment::switch(None, InterfaceName::new("lan").unwrap()).await.unwrap());
-    let one = VlanId::new(1).unwrap();
-    let names = ["server", "client", "db"].map(str::to_owned);
-    let vlan = Vlan::new(one, segment.clone(), names, recorder.clone(), output.path());
-    let fake = FakeBackend::named("container").machine("server");
-    fake.on_lan(segment, network::plan(&[fake.spec()]).unwrap().attachments("server")[0].clone());
+    let backend = FakeBackend::named("container");
+    let vlan = backend.on_one_lan(&["server", "client", "db"], recorder.clone(), output.path()).await.unwrap();
+    let fake = backend.machine("server");
     let machine = Machine::new(fake.spec(), Arc::new(fake), recorder, Options::new(output.path()));
-    let link = machine.link(one).unwrap();
+    let link = machine.link(vlan.id()).unwrap();
     Bench { vlan, link, output, events }
 }
 
@@ -169,15 +163,15 @@ async fn a_capture_is_below_the_output_directory() {
 
 #[tokio::test]
 async fn a_machine_has_only_its_own_links() {
-    let fake = FakeBackend::named("container").machine("server");
+    let backend = FakeBackend::named("container");
+    let fake = backend.machine("server");
     let machine = Machine::new(fake.spec(), Arc::new(fake.clone()), Recorder::new(vec![]), Options::new("/nowhere"));
     let (one, two) = (VlanId::new(1).unwrap(), VlanId::new(2).unwrap());
     assert_eq!(
         refusal(machine.link(one)),
         "machine server: link: it has no network interface; give it one with the key `vlans`"
     );
-    let segment = Arc::new(Segment::switch(None, InterfaceName::new("lan").unwrap()).await.unwrap());
-    fake.on_lan(segment, network::plan(&[fake.spec()]).unwrap().attachments("server")[0].clone());
+    backend.on_one_lan(&["server"], Recorder::new(vec![]), Path::new("/nowhere")).await.unwrap();
     assert_eq!(refusal(machine.link(two)), "machine server: link: it is not on VLAN 2, only on VLAN 1");
     let link = machine.link(one).unwrap();
     assert_eq!((link.machine(), link.vlan()), ("server", one));

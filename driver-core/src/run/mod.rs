@@ -148,7 +148,7 @@ impl Run {
         let ground = Ground { network: None, keeper: Some(keeper), namespaces, directory };
         let mut run = Self { machines: Vec::new(), vlans: Vec::new(), ground: Some(ground) };
         let lans = Lans::make(spec.lan, &plan, &recorder).await?;
-        run.ground_mut().network = lans.network.clone();
+        run.ground_mut().network.clone_from(&lans.network);
         let parts = Parts { backends, plan: &plan, lans: &lans, cgroups: &cgroups, recorder: &recorder, output };
         run.machines = run.ground().make_machines(spec, &parts)?;
         run.vlans = lans.vlans(spec, &recorder, output);
