@@ -7,10 +7,10 @@ help: ## list the commands
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # A development build runs the examples as fast as a release build does and takes half the time to make: the machines do the work.
-demo: ## install what is missing, build, and run examples/hello.py and examples/mixed.py
+demo: ## install what is missing, build, and run the examples hello.py, mixed.py and faults.py
 	@.ci/prepare demo
 	cargo build --locked --package driver-cli
-	cargo run --locked --quiet --package driver-cli --bin tandem -- run examples/hello.py examples/mixed.py
+	cargo run --locked --quiet --package driver-cli --bin tandem -- run examples/hello.py examples/mixed.py examples/faults.py
 
 test: ## run every test, then count them by backend
 	@.ci/prepare test
