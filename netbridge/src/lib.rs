@@ -37,6 +37,9 @@
 mod capture;
 mod error;
 mod frame;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod impair;
 mod interface;
 mod kernel;

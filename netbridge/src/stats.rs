@@ -30,6 +30,7 @@ pub struct Flow {
     pub overflowed: u64,
     /// Frames dropped because the link was down, or by a partition.
     pub blocked: u64,
-    /// Frames dropped because they are none (runts), or too long for where they go (giants), or cannot be understood.
+    /// Frames dropped because they are none (runts), or too long for where they go (giants), or cannot be understood; and
+    /// VDE clients refused because they could not.
     pub malformed: u64,
 }

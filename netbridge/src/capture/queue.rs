@@ -86,6 +86,7 @@ impl Sink {
         self.queue.push_comment(Comment { text: text.into(), at: SystemTime::now() });
     }
 
+    #[cfg(test)]
     /// Whether the capture has ended, and the sink can be dropped.
     pub(crate) fn is_closed(&self) -> bool {
         self.queue.lock().closed

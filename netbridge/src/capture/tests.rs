@@ -178,3 +178,23 @@ fn an_old_comment_tells_its_age() {
     let comment = &tshark(&path, &["frame.comment"])[0][0];
     assert!(comment.starts_with("web: down (1000.") && comment.ends_with(" s before this frame)"), "{comment}");
 }
+
+/// Wireshark shows statistics only where it is told to look at the file rather than at the frames.
+#[test]
+fn statistics_have_the_time_of_the_end() {
+    if !has("tshark") {
+        return;
+    }
+    let (_directory, path) = directory();
+    let (capture, sink) = begin(&path, NO_LIMIT).unwrap();
+    sink.frame(&"web".into(), None, at(1, 0), &frame(0, 60), 60);
+    let nanoseconds = || SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    let before = nanoseconds();
+    block_on(capture.finish()).unwrap();
+    let arguments = ["-X", "read_format:MIME Files Format", "-T", "fields", "-E", "occurrence=l"];
+    let fields = ["-e", "pcapng.timestamp_high", "-e", "pcapng.timestamp_low", "-r"];
+    let halves = output("tshark", &[&arguments[..], &fields].concat(), &path);
+    let halves: Vec<u128> = halves.split_whitespace().map(|half| half.parse().unwrap()).collect();
+    let time = (halves[0] << 32) + halves[1];
+    assert!((before..=nanoseconds()).contains(&time), "{before} and then {time}");
+}

@@ -15,6 +15,8 @@ mod tests;
 
 use std::time::Duration;
 
+#[cfg(test)]
+use shaper::Passage;
 pub(crate) use shaper::{Fate, Shaper};
 
 /// What a link shall do to the frames that pass it in one direction. The default does nothing to them.

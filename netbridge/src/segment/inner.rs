@@ -54,6 +54,8 @@ pub(super) struct LinkState {
     pub(super) ports: Vec<Plugged>,
     /// What the kernel has carried while it was in charge, but for what it carries now.
     pub(super) carried: LinkStats,
+    /// How many VDE clients were refused, by each port that takes them.
+    pub(super) refused: Vec<Arc<AtomicU64>>,
 }
 
 /// A port that exists.
@@ -68,7 +70,7 @@ pub(super) struct Plugged {
 #[derive(Debug)]
 pub(super) enum How {
     /// By an interface of the kernel.
-    Kernel(KernelPort),
+    Kernel(Box<KernelPort>),
     /// By a descriptor that the switch has.
     Switch(PortId),
 }

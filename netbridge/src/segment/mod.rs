@@ -178,7 +178,7 @@ impl Segment {
     ///
     /// With the port, the directory and all clients go.
     pub async fn vde(&self, port_name: impl Into<PortName>, directory: &Path) -> Result<Port, Error> {
-        vde::listen(&self.inner, &port_name.into(), directory)
+        vde::listen(&self.inner, &port_name.into(), directory).await
     }
 
     /// Connects to somebody on the segment from the namespace that it is in.

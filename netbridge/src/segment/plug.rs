@@ -72,7 +72,7 @@ impl Inner {
             let entry = state.links.entry(link.clone()).or_default();
             let how =
                 KernelPort { device: device.clone(), switched: None, base: Counters::default(), shaped: [None, None] };
-            entry.ports.push(Plugged { port: number, how: How::Kernel(how) });
+            entry.ports.push(Plugged { port: number, how: How::Kernel(Box::new(how)) });
             let down = entry.down;
             inner.settle(&mut state, &link).await?;
             if down { device.set_up(false).await } else { Ok(()) }

@@ -11,7 +11,7 @@ use crate::vde::{Client, Listener};
 use crate::{Error, Port, PortName};
 
 /// Lets clients plug in by a directory, until the port is dropped.
-pub(super) fn listen(segment: &Arc<Inner>, name: &PortName, directory: &Path) -> Result<Port, Error> {
+pub(super) async fn listen(segment: &Arc<Inner>, name: &PortName, directory: &Path) -> Result<Port, Error> {
     let listener = Listener::bind(directory).map_err(|errno| Error::Port {
         port: name.link.clone(),
         operation: "listen for VDE clients",
@@ -19,6 +19,8 @@ pub(super) fn listen(segment: &Arc<Inner>, name: &PortName, directory: &Path) ->
         cure: "",
     })?;
     let mut port = Port::new(segment, &name.link, None);
+    let refused = listener.refused();
+    segment.state.lock().await.links.entry(name.link.as_str().into()).or_default().refused.push(refused);
     let serving = segment.runtime().spawn(serve(Arc::downgrade(segment), port.number(), name.link.clone(), listener));
     port.task = Some(serving.abort_handle());
     Ok(port)

@@ -491,10 +491,9 @@ impl Engine {
         batch.clear();
         self.flush(&batch);
         self.settle(port);
-        if let Some(gone) = self.ports.get_mut(port.0).and_then(Option::take) {
-            if !gone.ended {
-                let _ = self.epoll.delete(&gone.io);
-            }
+        let gone = self.ports.get_mut(port.0).and_then(Option::take);
+        if let Some(gone) = gone.filter(|gone| !gone.ended) {
+            let _ = self.epoll.delete(&gone.io);
         }
         self.table.forget(port.0);
     }

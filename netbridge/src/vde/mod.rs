@@ -6,9 +6,9 @@
 mod listener;
 pub(crate) mod protocol;
 
-pub(crate) use listener::{Client, Listener};
-
 mod directory;
+
+pub(crate) use listener::{Client, Listener};
 
 #[cfg(test)]
 mod tests;

@@ -21,7 +21,8 @@ pub(crate) const ADDRESS: usize = 2 + PATH;
 const PATH: usize = 108;
 
 const MAGIC: u32 = 0xfeed_face;
-const FAMILY: u16 = libc::AF_UNIX as u16;
+/// `AF_UNIX`.
+const FAMILY: u16 = 1;
 const MAC: usize = 6;
 
 /// A client that wants to plug in.

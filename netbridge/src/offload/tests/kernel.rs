@@ -46,7 +46,7 @@ async fn compare() {
     let lan = lan.unwrap();
     let (_port, tap) = lan.tap(InterfaceName::new("tap1").unwrap()).await.unwrap();
     let mut tap = File::from(tap);
-    let socket = lan.namespace().run(|| packet_socket("tap1")).await.unwrap();
+    let socket = lan.namespace().unwrap().run(|| packet_socket("tap1")).await.unwrap();
 
     let mut compared = 0;
     for sample in samples() {

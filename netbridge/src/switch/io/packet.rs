@@ -1,4 +1,8 @@
 //! Packet sockets (packet(7)) on interfaces of the kernel: a veth end, or a tap that somebody else has the descriptor of.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "constants and sizes of the kernel's interface fit where they belong"
+)]
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -88,13 +92,12 @@ pub(super) fn receive(socket: BorrowedFd<'_>, batch: &mut Batch) -> io::Result<T
         };
         let mut length = received.length - Offload::LENGTH;
         if let Some((tpid, tci)) = received.tag {
-            match offload::insert_tag(&mut buffer[Offload::LENGTH..], length, &mut offload, tpid, tci) {
-                Some(longer) => length = longer,
-                None => {
-                    taken.malformed += 1;
-                    continue;
-                }
-            }
+            let frame = &mut buffer[Offload::LENGTH..];
+            let Some(longer) = offload::insert_tag(frame, length, &mut offload, tpid, tci) else {
+                taken.malformed += 1;
+                continue;
+            };
+            length = longer;
         }
         batch.take(index, length, offload);
     }
