@@ -5,6 +5,7 @@
 #[macro_use]
 mod harness;
 mod faults;
+mod foreign_bridge;
 mod lifecycle;
 mod namespace;
 mod socket;
