@@ -66,7 +66,7 @@ pub(super) async fn frames(pairs: &[(Endpoint, Endpoint)], size: usize, time: Du
         Result::Ok(began.elapsed())
     });
     let took = sending.await??;
-    let (count, spent) = (arrived(pairs).await? - before, spent()? - spent_before);
+    let (count, spent) = (arrived(pairs).await? - before, spent()?.saturating_sub(spent_before));
     settle(pairs).await?;
     let count = f64::from(u32::try_from(count)?);
     Ok(Flow { rate: count / 1e3 / took.as_secs_f64(), cost: spent.as_secs_f64() * 1e6 / count })
