@@ -8,8 +8,8 @@ use crate::echo::Echo;
 use crate::endpoint::Endpoint;
 
 /// How many echoes have to come back during the flood, and within which time: few, as many may get lost.
-const ECHOES: usize = 3;
-const ENOUGH: Duration = Duration::from_secs(60);
+const ECHOES: usize = 5;
+const ENOUGH: Duration = Duration::from_secs(30);
 
 /// The least time of a flood.
 const TIME: Duration = Duration::from_millis(200);

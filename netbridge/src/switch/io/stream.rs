@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::sys::socket::{MsgFlags, recv, sendmsg};
 
-use super::batch::{BATCH, Batch};
+use super::batch::Batch;
 use super::{Taken, is_passing};
 use crate::frame::Offload;
 use crate::switch::stream::{Decoder, Outbox, Unsent};
@@ -32,7 +32,7 @@ impl Stream {
         let mut taken = Taken::default();
         // What is left of the last read comes first.
         self.unpack(batch, &mut taken)?;
-        if batch.len() < BATCH && !taken.more {
+        if !taken.more {
             match recv(self.socket.as_raw_fd(), self.decoder.space(), MsgFlags::MSG_DONTWAIT) {
                 Ok(0) => taken.ended = true,
                 Ok(length) => self.decoder.filled(length),
@@ -52,11 +52,12 @@ impl Stream {
 
     /// Moves frames into the batch until it is full.
     fn unpack(&mut self, batch: &mut Batch, taken: &mut Taken) -> io::Result<()> {
-        while batch.len() < BATCH {
+        while batch.len() < batch.parts().0.len() {
             let Some(frame) = self.decoder.next_frame().map_err(io::Error::other)? else { return Ok(()) };
             let index = batch.len();
-            batch.buffers()[index][Offload::LENGTH..][..frame.len()].copy_from_slice(frame);
-            batch.take(index, frame.len(), Offload::default());
+            let (buffers, frames) = batch.parts();
+            buffers[index][Offload::LENGTH..][..frame.len()].copy_from_slice(frame);
+            frames.take(index, frame.len(), Offload::default());
         }
         taken.more = true;
         Ok(())
