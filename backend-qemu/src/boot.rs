@@ -9,7 +9,7 @@ use std::path::Path;
 
 use driver_core::backend::{Descriptors, StartRequest};
 use driver_core::run::within;
-use netbridge::{InterfaceName, Port};
+use netbridge::Port;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Child;
 use tokio::time::timeout;
@@ -77,10 +77,8 @@ pub(crate) async fn start(tools: &Tools, request: &StartRequest, descriptors: &D
 async fn plug(request: &StartRequest, descriptors: &Descriptors) -> io::Result<(Vec<Port>, Vec<OwnedFd>)> {
     let (mut ports, mut taps) = (Vec::new(), Vec::new());
     for attachment in &request.attachments {
-        let segment = descriptors.segments.get(&attachment.vlan);
-        let segment = segment.ok_or_else(|| io::Error::other(format!("VLAN {} has no segment", attachment.vlan)))?;
-        let name = InterfaceName::new(attachment.port_name()).map_err(io::Error::other)?;
-        let (port, tap) = segment.tap(name).await.map_err(io::Error::other)?;
+        let segment = descriptors.segment(attachment)?;
+        let (port, tap) = segment.tap(attachment.port(&request.machine.name)).await.map_err(io::Error::other)?;
         ports.push(port);
         taps.push(tap);
     }

@@ -65,10 +65,10 @@ network_test!(loss_is_as_asked_and_repeatable, || async {
             let before = lan.link("m1").stats().await.unwrap().out.lost;
             lan.link("m1").impair(Direction::Out, &loss).await.unwrap();
             let got = listener.receive_numbered(&machines[0], FRAMES).await;
-            let lost = u64::from(FRAMES) - got.len() as u64;
+            let missing = u64::from(FRAMES) - got.len() as u64;
             // Five standard deviations: sqrt(4000 * 0.1 * 0.9) is 19.
-            assert!((305..495).contains(&lost), "{lost} of {FRAMES} lost");
-            assert_eq!(lan.link("m1").stats().await.unwrap().out.lost - before, lost);
+            assert!((305..495).contains(&missing), "{missing} of {FRAMES} lost");
+            assert_eq!(lan.link("m1").stats().await.unwrap().out.lost - before, missing);
             seen.push(got);
         }
         assert_eq!(seen[0], seen[1]);
