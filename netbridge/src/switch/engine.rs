@@ -241,6 +241,8 @@ impl Engine {
             }
             Err(error) => {
                 port.ended = true;
+                let malformed = u64::from(error.kind() == io::ErrorKind::InvalidData);
+                self.count(link, |stats| stats.out.malformed += malformed);
                 tracing::warn!(link = self.name(link).map(|name| &**name), %error, "a port of a switch cannot be read");
             }
         }

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use nix::sys::socket::{MsgFlags, recv, sendmsg};
+use nix::sys::socket::{MsgFlags, Shutdown, recv, sendmsg, shutdown};
 
 use super::batch::{BATCH, Batch};
 use super::{Taken, is_passing};
@@ -19,20 +19,21 @@ pub(crate) struct Stream {
     socket: OwnedFd,
     decoder: Decoder,
     outbox: Outbox,
+    /// Whether a batch had no room for all that was read.
+    left: bool,
 }
 
 impl From<OwnedFd> for Stream {
     fn from(socket: OwnedFd) -> Self {
-        Self { socket, decoder: Decoder::new(), outbox: Outbox::new(OUTBOX) }
+        Self { socket, decoder: Decoder::new(), outbox: Outbox::new(OUTBOX), left: false }
     }
 }
 
 impl Stream {
     pub(super) fn receive(&mut self, batch: &mut Batch) -> io::Result<Taken> {
         let mut taken = Taken::default();
-        // What is left of the last read comes first.
-        self.unpack(batch, &mut taken)?;
-        if batch.len() < BATCH && !taken.more {
+        // What is left of the last read comes first, and then others have their turn.
+        if !self.left {
             match recv(self.socket.as_raw_fd(), self.decoder.space(), MsgFlags::MSG_DONTWAIT) {
                 Ok(0) => taken.ended = true,
                 Ok(length) => self.decoder.filled(length),
@@ -45,20 +46,29 @@ impl Stream {
                     }
                 }
             }
-            self.unpack(batch, &mut taken)?;
         }
+        self.unpack(batch)?;
+        self.left = batch.len() == BATCH;
+        taken.more = self.left;
         Ok(taken)
     }
 
     /// Moves frames into the batch until it is full.
-    fn unpack(&mut self, batch: &mut Batch, taken: &mut Taken) -> io::Result<()> {
+    fn unpack(&mut self, batch: &mut Batch) -> io::Result<()> {
         while batch.len() < BATCH {
-            let Some(frame) = self.decoder.next_frame().map_err(io::Error::other)? else { return Ok(()) };
+            let frame = match self.decoder.next_frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Ok(()),
+                Err(giant) => {
+                    // The other side shall notice.
+                    let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, giant));
+                }
+            };
             let index = batch.len();
             batch.buffers()[index][Offload::LENGTH..][..frame.len()].copy_from_slice(frame);
             batch.take(index, frame.len(), Offload::default());
         }
-        taken.more = true;
         Ok(())
     }
 
