@@ -5,8 +5,12 @@
 #[macro_use]
 mod harness;
 mod faults;
+mod flood;
+mod hostile;
 mod lifecycle;
+mod lifetime;
 mod namespace;
+mod peer;
 mod socket;
 mod talk;
 mod tap;
