@@ -4,6 +4,7 @@
 
 #[macro_use]
 mod harness;
+mod capture;
 mod faults;
 mod flood;
 mod hostile;
