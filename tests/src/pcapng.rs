@@ -7,13 +7,13 @@ use crate::TestResult;
 /// The type of a block that has a frame: an Enhanced Packet Block.
 const FRAME: u32 = 6;
 
-/// How many frames are in a pcapng file, which must be whole: a row of blocks, each with its type before and its length around it.
+/// How many frames are in a pcapng file of netbridge, big-endian, which must be whole: a row of blocks, each with its type before and its length around it.
 pub fn frames(path: &Path) -> TestResult<u64> {
     let file = std::fs::read(path)?;
     let mut rest = &file[..];
     let mut count = 0;
     while !rest.is_empty() {
-        let word = |at: usize| rest.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes);
+        let word = |at: usize| rest.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
         let (kind, length) = word(0).zip(word(4)).ok_or("a block is cut off")?;
         let end = usize::try_from(length)?;
         if end < 12 || word(end - 4) != Some(length) {
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     fn block(kind: u32, length: u32, body: &[u8]) -> Vec<u8> {
-        [&kind.to_ne_bytes()[..], &length.to_ne_bytes(), body, &length.to_ne_bytes()].concat()
+        [&kind.to_be_bytes()[..], &length.to_be_bytes(), body, &length.to_be_bytes()].concat()
     }
 
     #[test]

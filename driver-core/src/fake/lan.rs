@@ -22,7 +22,7 @@ impl FakeBackend {
         let specs: Vec<MachineSpec> = names.iter().map(|name| self.machine(name).spec()).collect();
         let plan = network::plan(&specs)?;
         let id = plan.vlans().pop_first().ok_or("a LAN without machines")?;
-        let segment = Arc::new(Segment::switch(None, InterfaceName::new("lan")?).await?);
+        let segment = Arc::new(Segment::switch(None, InterfaceName::new("lan")?));
         for name in names {
             if let [attachment, ..] = plan.attachments(name) {
                 self.machine(name).on_lan(segment.clone(), attachment.clone());

@@ -31,7 +31,7 @@ impl Lans {
             Ok(namespace) => Some(Arc::new(namespace)),
             Err(error) if lan == Lan::Bridge => return Err(broken("make the run's network namespace", error)),
             Err(error) => {
-                recorder.message(Level::Debug, format!("the run has no network namespace: {error}"));
+                recorder.message(Level::Info, format!("the run has no network namespace: {error}"));
                 None
             }
         };
@@ -52,9 +52,9 @@ impl Lans {
         let name = InterfaceName::new(format!("br{vlan}"))?;
         match (lan, self.network.clone()) {
             (Lan::Bridge, Some(network)) => Segment::bridge(network, name).await,
-            (Lan::Switch, network) => Segment::switch(network, name).await,
+            (Lan::Switch, network) => Ok(Segment::switch(network, name)),
             // There is no bridge without a namespace: see above.
-            (Lan::Auto | Lan::Bridge, network) => Segment::automatic(network, name).await,
+            (Lan::Auto | Lan::Bridge, network) => Ok(Segment::automatic(network, name).await),
         }
     }
 

@@ -40,9 +40,13 @@ impl Inner {
                 inner.look_for_netem(&mut state, *direction, impairment.as_ref()).await;
                 let entry = state.links.entry(link.clone()).or_default();
                 entry.impairments[usize::from(*direction == Direction::In)].clone_from(impairment);
-                let text = impairment.as_ref().map_or_else(|| "no impairment".to_owned(), ToString::to_string);
-                let way = if *direction == Direction::Out { "out" } else { "in" };
-                state.comment(Some(&link), &format!("link {link}: {way}: {text}"));
+                if let Some(impairment) = impairment {
+                    let way = if *direction == Direction::Out { "out" } else { "in" };
+                    state.comment(Some(&link), &format!("link {link}: {way}: {impairment}"));
+                }
+            }
+            if changes.iter().all(|(_, impairment)| impairment.is_none()) {
+                state.comment(Some(&link), &format!("link {link}: clear"));
             }
             if let Some(switch) = &state.switch {
                 let name = link.clone();

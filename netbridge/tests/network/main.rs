@@ -7,6 +7,7 @@ mod harness;
 mod capture;
 mod faults;
 mod flood;
+mod foreign_bridge;
 mod hostile;
 mod lifecycle;
 mod lifetime;

@@ -18,6 +18,7 @@ const CAPTURE: &str = r#"# /// script
 # [tool.tandem.machines.b]
 # backend = "container"
 # ///
+start_all()
 capture = vlan1.capture("whole.pcapng")
 a.succeed("ping -c 3 -i 0.1 b")
 print("now")

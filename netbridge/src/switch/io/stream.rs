@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::sys::socket::{MsgFlags, Shutdown, recv, sendmsg, shutdown};
 
-use super::batch::{BATCH, Batch};
+use super::batch::Batch;
 use super::{Taken, is_passing};
 use crate::frame::Offload;
 use crate::switch::stream::{Decoder, Outbox, Unsent};
@@ -19,21 +19,20 @@ pub(crate) struct Stream {
     socket: OwnedFd,
     decoder: Decoder,
     outbox: Outbox,
-    /// Whether a batch had no room for all that was read.
-    left: bool,
 }
 
 impl From<OwnedFd> for Stream {
     fn from(socket: OwnedFd) -> Self {
-        Self { socket, decoder: Decoder::new(), outbox: Outbox::new(OUTBOX), left: false }
+        Self { socket, decoder: Decoder::new(), outbox: Outbox::new(OUTBOX) }
     }
 }
 
 impl Stream {
     pub(super) fn receive(&mut self, batch: &mut Batch) -> io::Result<Taken> {
         let mut taken = Taken::default();
-        // What is left of the last read comes first, and then others have their turn.
-        if !self.left {
+        // What is left of the last read comes first.
+        self.unpack(batch, &mut taken)?;
+        if !taken.more {
             match recv(self.socket.as_raw_fd(), self.decoder.space(), MsgFlags::MSG_DONTWAIT) {
                 Ok(0) => taken.ended = true,
                 Ok(length) => self.decoder.filled(length),
@@ -46,16 +45,14 @@ impl Stream {
                     }
                 }
             }
+            self.unpack(batch, &mut taken)?;
         }
-        self.unpack(batch)?;
-        self.left = batch.len() == BATCH;
-        taken.more = self.left;
         Ok(taken)
     }
 
     /// Moves frames into the batch until it is full.
-    fn unpack(&mut self, batch: &mut Batch) -> io::Result<()> {
-        while batch.len() < BATCH {
+    fn unpack(&mut self, batch: &mut Batch, taken: &mut Taken) -> io::Result<()> {
+        while batch.len() < batch.parts().0.len() {
             let frame = match self.decoder.next_frame() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return Ok(()),
@@ -66,9 +63,11 @@ impl Stream {
                 }
             };
             let index = batch.len();
-            batch.buffers()[index][Offload::LENGTH..][..frame.len()].copy_from_slice(frame);
-            batch.take(index, frame.len(), Offload::default());
+            let (buffers, frames) = batch.parts();
+            buffers[index][Offload::LENGTH..][..frame.len()].copy_from_slice(frame);
+            frames.take(index, frame.len(), Offload::default());
         }
+        taken.more = true;
         Ok(())
     }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
-
 use super::endpoint::{Endpoint, PacketSocket, Result};
+use super::tasks::{OnOneProcessor, spent};
 
-/// The type of frames for experiments (IEEE 802, local).
-const EXPERIMENT: [u8; 2] = [0x88, 0xb5];
+/// The type of packets of IPv4, and the header of one to an address that nobody has (192.0.2.1, RFC 5737): its receiver counts it and throws
+/// it away. Bridges may throw away what is none.
+const TYPE: [u8; 2] = [0x08, 0x00];
+const PACKET: [u8; 20] = [0x45, 0, 0, 0, 0, 0, 0, 0, 64, 253, 0, 0, 192, 0, 2, 2, 192, 0, 2, 1];
 
 /// Both addresses and the type.
 const HEADER: usize = 14;
@@ -24,14 +24,28 @@ const LOSSES: usize = 10;
 
 /// A frame of `size` bytes in all, from one machine to another.
 fn frame(from: &Endpoint, to: &Endpoint, size: usize) -> Vec<u8> {
-    let mut frame = [&to.mac()[..], &from.mac(), &EXPERIMENT].concat();
+    let mut packet = PACKET;
+    packet[2..4].copy_from_slice(&u16::try_from(size - HEADER).unwrap_or(u16::MAX).to_be_bytes());
+    let sum: u32 = packet.chunks_exact(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1])).sum();
+    // Twice, because the first can carry again (RFC 1071).
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    packet[10..12].copy_from_slice(&(!sum).to_be_bytes()[2..]);
+    let mut frame = [&to.mac()[..], &from.mac(), &TYPE, &packet].concat();
     frame.resize(size, 0);
     frame
 }
 
-/// How many thousand frames of `size` bytes in all arrive in a second at the second machines of all pairs together, while one thread sends
-/// from the first ones in turns, as fast as it can.
-pub(super) async fn frames(pairs: &[(Endpoint, Endpoint)], size: usize, time: Duration) -> Result<f64> {
+/// What came of sending frames.
+pub(super) struct Flow {
+    /// How many thousand frames arrived in a second where they were meant to.
+    pub(super) rate: f64,
+    /// How many microseconds of processor time each took on its way, those of the kernel on behalf of others not counted.
+    pub(super) cost: f64,
+}
+
+/// Sends frames of `size` bytes in all, as fast as one thread can, from the first machines of all pairs in turns to the second ones.
+pub(super) async fn frames(pairs: &[(Endpoint, Endpoint)], size: usize, time: Duration) -> Result<Flow> {
     let mut senders = Vec::new();
     for (from, to) in pairs {
         // So that a switch knows where it is.
@@ -40,7 +54,7 @@ pub(super) async fn frames(pairs: &[(Endpoint, Endpoint)], size: usize, time: Du
     }
     tokio::time::sleep(Duration::from_millis(20)).await;
 
-    let before = arrived(pairs).await?;
+    let (before, spent_before) = (arrived(pairs).await?, spent()?);
     let sending = tokio::task::spawn_blocking(move || {
         let began = Instant::now();
         while began.elapsed() < time {
@@ -52,9 +66,10 @@ pub(super) async fn frames(pairs: &[(Endpoint, Endpoint)], size: usize, time: Du
         Result::Ok(began.elapsed())
     });
     let took = sending.await??;
-    let count = arrived(pairs).await? - before;
+    let (count, spent) = (arrived(pairs).await? - before, spent()?.saturating_sub(spent_before));
     settle(pairs).await?;
-    Ok(f64::from(u32::try_from(count)?) / 1e3 / took.as_secs_f64())
+    let count = f64::from(u32::try_from(count)?);
+    Ok(Flow { rate: count / 1e3 / took.as_secs_f64(), cost: spent.as_secs_f64() * 1e6 / count })
 }
 
 /// Waits until nothing more arrives of what was sent.
@@ -71,14 +86,15 @@ async fn settle(pairs: &[(Endpoint, Endpoint)]) -> Result {
     }
 }
 
-/// How many frames the second machines have received so far.
+/// How many frames the second machines have received so far, those for others not counted.
 async fn arrived(pairs: &[(Endpoint, Endpoint)]) -> Result<u64> {
     let mut sum = 0;
     for (_, to) in pairs {
-        let table = to.namespace.run(|| fs::read_to_string("/proc/thread-self/net/dev")).await??;
-        let counts = table.lines().find_map(|line| line.trim().strip_prefix("eth1:")).ok_or("no eth1")?;
-        let packets = counts.split_whitespace().nth(1).ok_or("no packets")?;
-        sum += packets.parse::<u64>()?;
+        let table = to.namespace.run(|| fs::read_to_string("/proc/thread-self/net/snmp")).await??;
+        let mut lines = table.lines().filter_map(|line| line.strip_prefix("Ip:")).map(str::split_whitespace);
+        let (names, numbers) = lines.next().zip(lines.next()).ok_or("no counts of packets")?;
+        let (_, count) = names.zip(numbers).find(|(name, _)| *name == "InReceives").ok_or("no count of packets")?;
+        sum += count.parse::<u64>()?;
     }
     Ok(sum)
 }
@@ -87,6 +103,7 @@ async fn arrived(pairs: &[(Endpoint, Endpoint)]) -> Result<u64> {
 pub(super) async fn round_trips(from: &Endpoint, to: &Endpoint, size: usize, count: usize) -> Result<Vec<f64>> {
     let (here, there) = (from.packet_socket().await?, to.packet_socket().await?);
     let (own, other) = (from.mac(), to.mac());
+    let on_one = OnOneProcessor::new()?;
     let end = Arc::new(AtomicBool::new(false));
     let ended = end.clone();
     let echo = tokio::task::spawn_blocking(move || echo(&there, other, &ended));
@@ -95,17 +112,17 @@ pub(super) async fn round_trips(from: &Endpoint, to: &Endpoint, size: usize, cou
     let times = asking.await?;
     end.store(true, Ordering::Relaxed);
     echo.await??;
+    drop(on_one);
     times
 }
 
 /// Sends back what comes.
 fn echo(socket: &PacketSocket, own: [u8; 6], ended: &AtomicBool) -> Result {
-    let _pinned = Pinned::new()?;
     socket.set_patience(Duration::from_millis(50))?;
     let mut buffer = [0; 2048];
     while !ended.load(Ordering::Relaxed) {
         let Ok(length) = socket.receive_into(&mut buffer) else { continue };
-        if is_experiment(&buffer[..length], own) {
+        if is_ours(&buffer[..length], own) {
             let (target, source) = buffer[..HEADER].split_at_mut(6);
             target.swap_with_slice(&mut source[..6]);
             socket.send(&buffer[..length])?;
@@ -115,7 +132,6 @@ fn echo(socket: &PacketSocket, own: [u8; 6], ended: &AtomicBool) -> Result {
 }
 
 fn ask(socket: &PacketSocket, own: [u8; 6], frame: &[u8], count: usize) -> Result<Vec<f64>> {
-    let _pinned = Pinned::new()?;
     socket.set_patience(LOST)?;
     let mut times = Vec::new();
     let (mut buffer, mut losses) = ([0; 2048], 0);
@@ -124,7 +140,7 @@ fn ask(socket: &PacketSocket, own: [u8; 6], frame: &[u8], count: usize) -> Resul
         socket.send(frame)?;
         loop {
             match socket.receive_into(&mut buffer) {
-                Ok(length) if is_experiment(&buffer[..length], own) => {
+                Ok(length) if is_ours(&buffer[..length], own) => {
                     times.push(began.elapsed().as_secs_f64() * 1e6);
                     break;
                 }
@@ -140,27 +156,6 @@ fn ask(socket: &PacketSocket, own: [u8; 6], frame: &[u8], count: usize) -> Resul
     Ok(times)
 }
 
-fn is_experiment(frame: &[u8], to: [u8; 6]) -> bool {
-    frame.get(..6) == Some(&to) && frame.get(12..HEADER) == Some(&EXPERIMENT)
-}
-
-/// A thread on the first processor that it may run on. Else a round trip takes ten times as long whenever the kernel puts the two sides
-/// apart: that is what waking a processor takes.
-struct Pinned(CpuSet);
-
-impl Pinned {
-    fn new() -> Result<Self> {
-        let allowed = sched_getaffinity(Pid::from_raw(0))?;
-        let first = (0..CpuSet::count()).find(|&cpu| allowed.is_set(cpu) == Ok(true)).ok_or("no processor")?;
-        let mut only = CpuSet::new();
-        only.set(first)?;
-        sched_setaffinity(Pid::from_raw(0), &only)?;
-        Ok(Self(allowed))
-    }
-}
-
-impl Drop for Pinned {
-    fn drop(&mut self) {
-        let _ = sched_setaffinity(Pid::from_raw(0), &self.0);
-    }
+fn is_ours(frame: &[u8], to: [u8; 6]) -> bool {
+    frame.get(..6) == Some(&to) && frame.get(12..HEADER) == Some(&TYPE)
 }

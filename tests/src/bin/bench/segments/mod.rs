@@ -5,6 +5,7 @@
 mod endpoint;
 mod load;
 mod others;
+mod tasks;
 
 use std::fmt;
 use std::sync::Arc;
@@ -102,7 +103,7 @@ impl Measured {
             samples.extend(load::round_trips(from, to, size, ROUND_TRIPS).await?);
         }
         for (size, samples) in SIZES.into_iter().zip(&mut self.frames) {
-            samples.push(load::frames(pair, size, TIME).await?);
+            samples.push(load::frames(pair, size, TIME).await?.rate);
         }
         let time = transfer(from, to, to.v4(), megabytes).await?;
         let bits = f64::from(megabytes) * f64::from(1 << 20) * 8.0;
@@ -133,7 +134,7 @@ pub(crate) async fn measure(bench: &Bench) -> TestResult<Vec<Option<Row>>> {
     let lacking_vde = lacking_program("vde_switch").or_else(|| lacking_program("vde_plug2tap"));
     let mut pairs: Vec<(Pair, Measured)> = pairs(lacking_vde.is_some()).map(|pair| (pair, <_>::default())).collect();
     let (mut bridge, mut vde) = (Measured::default(), Measured::default());
-    let [mut of_switch, mut of_vde] = [(); 2].map(|()| PORTS.map(|ports| (ports, Samples::default())));
+    let mut many = PORTS.map(Many::new);
     for _ in 0..bench.rounds(ROUNDS) {
         bridge.take(&Bridge::new().await?.pair, TRANSFER.0).await?;
         if lacking_vde.is_none() {
@@ -143,11 +144,8 @@ pub(crate) async fn measure(bench: &Bench) -> TestResult<Vec<Option<Row>>> {
         for (pair, measured) in &mut pairs {
             pair.measure(measured).await.map_err(|error| format!("{pair}: {error}"))?;
         }
-        for (ports, samples) in &mut of_switch {
-            samples.push(on_switch(*ports).await?);
-        }
-        for (ports, samples) in of_vde.iter_mut().filter(|_| lacking_vde.is_none()) {
-            samples.push(load::frames(&Vde::new(*ports).await?.pairs, SIZES[1], TIME).await?);
+        for many in &mut many {
+            many.measure(lacking_vde.is_none()).await?;
         }
     }
     let mut rows = match lacking_vde {
@@ -158,10 +156,7 @@ pub(crate) async fn measure(bench: &Bench) -> TestResult<Vec<Option<Row>>> {
         let against = if pair.is_of_kernel() { (BRIDGE, &bridge) } else { (VDE, &vde) };
         rows.extend(measured.rows(pair, Some(against)));
     }
-    for ((ports, samples), (_, other)) in of_switch.iter().zip(&of_vde) {
-        let row = Row::frame_rates(format!("switch with {ports} ports, frames of {}", SIZES[1]), samples);
-        rows.push(row.map(|row| row.against(VDE, other)));
-    }
+    rows.extend(many.iter().flat_map(Many::rows));
     Ok(rows)
 }
 
@@ -174,13 +169,47 @@ fn pairs(without_vde: bool) -> impl Iterator<Item = Pair> {
         .flat_map(move |fabric| pairs().map(move |(one, two)| Pair(fabric, one, two)))
 }
 
-/// Frames between so many ports of a switch, two and two, all together.
-async fn on_switch(ports: u8) -> TestResult<f64> {
-    let lan = Fabric::Switch.lan(false).await?;
-    let mut pairs = Vec::new();
-    for node in (1..ports).step_by(2) {
-        let [one, two] = [node, node + 1].map(|node| Endpoint::plug(&lan, Kind::TapDescriptor, node, 1500));
-        pairs.push((one.await?, two.await?));
+/// Many ports of one switch, which send two and two.
+struct Many {
+    ports: u8,
+    rates: [Samples; 2],
+    costs: [Samples; 2],
+}
+
+impl Many {
+    fn new(ports: u8) -> Self {
+        Self { ports, rates: <_>::default(), costs: <_>::default() }
     }
-    load::frames(&pairs, SIZES[1], TIME).await
+
+    async fn measure(&mut self, with_vde: bool) -> TestResult {
+        let lan = Fabric::Switch.lan(false).await?;
+        let mut pairs = Vec::new();
+        for node in (1..self.ports).step_by(2) {
+            let [one, two] = [node, node + 1].map(|node| Endpoint::plug(&lan, Kind::TapDescriptor, node, 1500));
+            pairs.push((one.await?, two.await?));
+        }
+        self.take(0, &pairs).await?;
+        if with_vde {
+            self.take(1, &Vde::new(self.ports).await?.pairs).await?;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, at: usize, pairs: &[(Endpoint, Endpoint)]) -> TestResult {
+        let flow = load::frames(pairs, SIZES[1], TIME).await?;
+        self.rates[at].push(flow.rate);
+        self.costs[at].push(flow.cost);
+        Ok(())
+    }
+
+    fn rows(&self) -> [Option<Row>; 2] {
+        let Self { ports, rates, costs } = self;
+        let what = format!("switch with {ports} ports (tap_descriptor)");
+        [
+            Row::frame_rates(format!("{what}, frames of {}", SIZES[1]), &rates[0])
+                .map(|row| row.against(VDE, &rates[1])),
+            Row::short_times(format!("{what}, processor time of each"), &costs[0])
+                .map(|row| row.against(VDE, &costs[1])),
+        ]
+    }
 }

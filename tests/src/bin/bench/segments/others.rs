@@ -74,8 +74,8 @@ fn start(directory: PathBuf, ports: u8) -> Result<Running> {
     let mut command = Command::new("vde_switch");
     command.arg("--hub").args(["--dirmode", "0700", "--numports"]).arg((ports + 1).to_string());
     command.arg("--sock").arg(directory);
-    // It ends with its standard input.
-    Ok(Running(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?))
+    // It ends with its standard input. When its clients go it complains.
+    Ok(Running(command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?))
 }
 
 async fn wait_for(path: &Path) -> Result {
