@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::Inner;
 use super::inner::{How, State};
-use super::user_path::{DIRECTIONS, add, carried};
+use super::user_path::{DIRECTIONS, add, carried, unless_gone};
 use crate::kernel::netem;
 use crate::stats::LinkStats;
 use crate::switch::Rules;
@@ -87,7 +87,7 @@ impl Inner {
             entry.down = !up;
             for plugged in &entry.ports {
                 if let How::Kernel(port) = &plugged.how {
-                    port.device.set_up(up).await?;
+                    unless_gone(&port.device, port.device.set_up(up).await).await?;
                 }
             }
             if let Some(switch) = &state.switch {

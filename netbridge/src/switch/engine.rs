@@ -246,13 +246,16 @@ impl Engine {
         match port.io.receive(batch) {
             Ok(taken) => {
                 port.ended |= taken.ended;
-                if taken.more {
+                // The poller can tell of it besides.
+                if taken.more && !self.more.contains(&index) {
                     self.more.push(index);
                 }
                 self.count(link, |stats| stats.out.malformed += taken.malformed);
             }
             Err(error) => {
                 port.ended = true;
+                let malformed = u64::from(error.kind() == io::ErrorKind::InvalidData);
+                self.count(link, |stats| stats.out.malformed += malformed);
                 tracing::warn!(link = self.name(link).map(|name| &**name), %error, "a port of a switch cannot be read");
             }
         }

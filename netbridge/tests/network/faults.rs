@@ -9,7 +9,7 @@ use crate::harness::{eth1, eventually, name, namespace, v4};
 use crate::talk::{Listener, reaches};
 
 /// Both kinds of segments.
-async fn segments() -> [Segment; 2] {
+pub(crate) async fn segments() -> [Segment; 2] {
     let bridge = Segment::bridge(namespace().await, name("lan")).await.unwrap();
     let switch = Segment::switch(Some(namespace().await), name("lan"));
     assert_eq!(bridge.kind(), &Kind::Bridge);
@@ -17,7 +17,7 @@ async fn segments() -> [Segment; 2] {
 }
 
 /// Namespaces on a segment, as its machines 1, 2 and so on, by the links `m1`, `m2` and so on.
-async fn machines(lan: &Segment, count: u8) -> Vec<Arc<Namespace>> {
+pub(crate) async fn machines(lan: &Segment, count: u8) -> Vec<Arc<Namespace>> {
     let mut machines = Vec::new();
     for node in 1..=count {
         let machine = namespace().await;

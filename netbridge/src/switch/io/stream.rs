@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use nix::sys::socket::{MsgFlags, recv, sendmsg};
+use nix::sys::socket::{MsgFlags, Shutdown, recv, sendmsg, shutdown};
 
 use super::batch::Batch;
 use super::{Taken, is_passing};
@@ -53,7 +53,15 @@ impl Stream {
     /// Moves frames into the batch until it is full.
     fn unpack(&mut self, batch: &mut Batch, taken: &mut Taken) -> io::Result<()> {
         while batch.len() < batch.parts().0.len() {
-            let Some(frame) = self.decoder.next_frame().map_err(io::Error::other)? else { return Ok(()) };
+            let frame = match self.decoder.next_frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Ok(()),
+                Err(giant) => {
+                    // The other side shall notice.
+                    let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, giant));
+                }
+            };
             let index = batch.len();
             let (buffers, frames) = batch.parts();
             buffers[index][Offload::LENGTH..][..frame.len()].copy_from_slice(frame);
