@@ -1,16 +1,16 @@
 # Every command that this project needs. `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check clean
+.PHONY: help demo test bench check fuzz clean
 
 help: ## list the commands
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # A development build runs the examples as fast as a release build does and takes half the time to make: the machines do the work.
-demo: ## install what is missing, build, and run examples/hello.py and examples/mixed.py
+demo: ## install what is missing, build, and run the examples hello.py, mixed.py and faults.py
 	@.ci/prepare demo
 	cargo build --locked --package driver-cli
-	cargo run --locked --quiet --package driver-cli --bin tandem -- run examples/hello.py examples/mixed.py
+	cargo run --locked --quiet --package driver-cli --bin tandem -- run examples/hello.py examples/mixed.py examples/faults.py
 
 test: ## run every test, then count them by backend
 	@.ci/prepare test
@@ -23,6 +23,9 @@ bench: ## measure what README's table says
 check: ## formats, lints, documentation, spelling, licences, unused dependencies
 	@.ci/prepare check
 	@.ci/check
+
+fuzz: ## feed made-up input to what reads that of others; needs a nightly compiler
+	@.ci/fuzz
 
 clean: ## remove everything that was built, and the records of tests
 	cargo clean

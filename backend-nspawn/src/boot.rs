@@ -84,7 +84,7 @@ pub(crate) async fn start(
 ) -> io::Result<Boot> {
     let (namespaces, owner) = namespaces(request, console).await?;
     let network = Namespace::from_fd(namespaces.net.try_clone()?).await.map_err(io::Error::other)?;
-    let ports = descriptors.plug(&request.attachments, &network).await?;
+    let ports = descriptors.plug(request, &network).await?;
     let scopes = scopes(request, console).await?;
     let mut cgroups = match scopes {
         // systemd moves the process.

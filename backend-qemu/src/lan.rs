@@ -3,14 +3,13 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use driver_core::backend::{Descriptors, StartRequest};
 use driver_core::event::{Level, Recorder};
 use driver_core::network::Attachment;
 use driver_core::spec::VlanId;
-use netbridge::{InterfaceName, Kind, Port, PortName, Segment};
+use netbridge::{Kind, Port, Segment};
 
 use crate::argv::Netdev;
 
@@ -47,13 +46,13 @@ pub(crate) async fn plug(
 ) -> io::Result<(Vec<Port>, Vec<Cable>)> {
     let (mut ports, mut cables, mut tapless) = (Vec::new(), Vec::new(), Vec::new());
     for attachment in &request.attachments {
-        let segment = segment(descriptors, attachment)?;
+        let segment = descriptors.segment(attachment)?;
         let (port, cable, why) = match segment.kind() {
             Kind::Switch { .. } => {
                 let (port, socket) = dgram(request, segment, attachment).await?;
                 (port, Cable::Dgram(socket), Some("a socket: the LAN is a switch in user space".to_owned()))
             }
-            Kind::Bridge => match segment.tap(name(request, attachment)?).await {
+            Kind::Bridge => match segment.tap(attachment.port(&request.machine.name)).await {
                 Ok((port, tap)) => (port, Cable::Tap(tap), None),
                 Err(error) => {
                     let relay = dgram(request, segment, attachment).await;
@@ -84,7 +83,7 @@ fn told(tapless: &[(VlanId, String)]) -> Option<String> {
 }
 
 async fn dgram(request: &StartRequest, segment: &Segment, attachment: &Attachment) -> io::Result<(Port, OwnedFd)> {
-    segment.dgram(name(request, attachment)?).await.map_err(io::Error::other)
+    segment.dgram(attachment.port(&request.machine.name)).await.map_err(io::Error::other)
 }
 
 /// Lets the QEMU of a start script plug itself in: a directory with a VDE socket for each VLAN.
@@ -101,23 +100,12 @@ pub(crate) async fn listen(
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         // Short, as paths of sockets have to be.
         let directory = request.sockets.join(format!("vde{vlan}.{number}"));
-        let segment = segment(descriptors, attachment)?;
-        let port = segment.vde(name(request, attachment)?, &directory).await;
+        let segment = descriptors.segment(attachment)?;
+        let port = segment.vde(attachment.port(&request.machine.name), &directory).await;
         ports.push(port.map_err(io::Error::other)?);
         directories.push((vlan, directory));
     }
     Ok((ports, directories))
-}
-
-fn segment<'a>(descriptors: &'a Descriptors, attachment: &Attachment) -> io::Result<&'a Arc<Segment>> {
-    let vlan = attachment.vlan;
-    descriptors.segments.get(&vlan).ok_or_else(|| io::Error::other(format!("VLAN {vlan} has no segment")))
-}
-
-/// The name of a new port, on the machine's own link.
-fn name(request: &StartRequest, attachment: &Attachment) -> io::Result<PortName> {
-    let interface = InterfaceName::new(attachment.port_name()).map_err(io::Error::other)?;
-    Ok(PortName::new(interface, &*request.machine.name))
 }
 
 #[cfg(test)]

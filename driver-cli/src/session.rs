@@ -14,7 +14,7 @@ use crate::events::EventsFile;
 use crate::exit::Status;
 use crate::failure;
 use crate::output::say;
-use crate::script::{Interpreter, Options, ScriptOutcome, Test};
+use crate::script::{Captures, Interpreter, Options, ScriptOutcome, Test};
 use crate::stop::Stop;
 
 /// What the tests of one command have in common.
@@ -107,16 +107,22 @@ impl Session {
             Ok(run) => {
                 let options = Options::new(spec, self.python.as_deref(), run.directory());
                 let options = Options { init: Some(run.init().clone()), ..options };
+                let captures = Captures::default();
                 let test = Test {
                     name: spec.name.clone(),
                     output: directory.clone(),
                     global_timeout: spec.global_timeout,
                     boot_timeout: spec.boot_timeout,
                     machines: run.machines().to_vec(),
+                    vlans: run.vlans().to_vec(),
                     recorder: recorder.clone(),
                     consoles_shown: consoles,
+                    captures: captures.clone(),
                 };
-                let ended = self.script(options, test).await;
+                let mut ended = self.script(options, test).await;
+                for failure in self.stop.outlast(captures.finish(), recorder).await {
+                    ended = ended.at_best(failure::record(recorder, &failure));
+                }
                 let failures = self.stop.outlast(run.finish(), recorder).await;
                 for failure in &failures {
                     recorder.message(Level::Error, format!("cleaning up failed: {}", failure::with_causes(failure)));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use netbridge::{Interface, InterfaceName, Namespace, Port};
+use netbridge::{Interface, InterfaceName, Namespace, Port, Segment};
 use serde::{Deserialize, Serialize};
 
 use crate::console::Console;
@@ -84,27 +84,31 @@ pub struct Descriptors {
     /// A pidfd of the run's init: its pid and mount namespaces are those the machine's processes must live in.
     pub init: Arc<OwnedFd>,
     /// Each VLAN's segment.
-    pub segments: BTreeMap<VlanId, Arc<netbridge::Segment>>,
+    pub segments: BTreeMap<VlanId, Arc<Segment>>,
 }
 
 impl Descriptors {
-    /// Makes a machine's interfaces in its network namespace `target`, plugged into their segments, in the order of `attachments`. A call that
-    /// fails or is cancelled leaves none.
-    pub async fn plug(&self, attachments: &[Attachment], target: &Namespace) -> io::Result<Vec<Port>> {
-        let mut ports = Vec::with_capacity(attachments.len());
-        for attachment in attachments {
-            let segment = self.segments.get(&attachment.vlan);
-            let segment =
-                segment.ok_or_else(|| io::Error::other(format!("VLAN {} has no segment", attachment.vlan)))?;
+    /// Makes the interfaces of the machine of `request` in its network namespace `target`, plugged into their segments, in the order of its
+    /// attachments. A call that fails or is cancelled leaves none.
+    pub async fn plug(&self, request: &StartRequest, target: &Namespace) -> io::Result<Vec<Port>> {
+        let mut ports = Vec::with_capacity(request.attachments.len());
+        for attachment in &request.attachments {
+            let segment = self.segment(attachment)?;
             let interface = Interface {
                 name: InterfaceName::new(&attachment.interface).map_err(io::Error::other)?,
                 mac: Some(attachment.mac),
                 addresses: vec![(attachment.ipv4.into(), 24), (attachment.ipv6.into(), 64)],
                 mtu: None,
             };
-            let port = InterfaceName::new(attachment.port_name()).map_err(io::Error::other)?;
+            let port = attachment.port(&request.machine.name);
             ports.push(segment.veth(port, target, &interface).await.map_err(io::Error::other)?);
         }
         Ok(ports)
+    }
+
+    /// The segment that an interface is on.
+    pub fn segment(&self, attachment: &Attachment) -> io::Result<&Arc<Segment>> {
+        let vlan = attachment.vlan;
+        self.segments.get(&vlan).ok_or_else(|| io::Error::other(format!("VLAN {vlan} has no segment")))
     }
 }

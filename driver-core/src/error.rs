@@ -11,7 +11,7 @@ pub enum Error {
     /// The test said no: a command that must succeed failed, a wait's condition did not come true.
     #[error("{message}")]
     Refused {
-        /// The machine it was said of.
+        /// The machine, or else the LAN, that it was said of.
         machine: String,
         /// Upstream's wording, which tests match on.
         message: String,

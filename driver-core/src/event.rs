@@ -5,6 +5,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::spec::VlanId;
+
 /// Version of the event schema. It grows by one when a field changes its meaning; new fields and kinds do not count.
 pub const SCHEMA: u32 = 1;
 
@@ -105,6 +107,15 @@ pub enum Kind {
         /// More about it, such as a pid or why it died.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         detail: String,
+    },
+    /// A LAN was changed, or a machine's link to it if the event is about a machine; or a capture of it began or ended.
+    Network {
+        /// The LAN.
+        vlan: VlanId,
+        /// The machines that it concerns.
+        machines: Vec<String>,
+        /// What was done, as shown to people: `partition: server | client`, `delay 50ms (out and in)`.
+        change: String,
     },
     /// A command ended.
     Command {

@@ -11,6 +11,7 @@ pub mod fake;
 pub mod guest;
 pub mod guest_files;
 pub mod journal;
+pub mod lan;
 pub mod life;
 pub mod log;
 pub mod machine;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use netbridge::{InterfaceName, PortName};
 use serde::{Deserialize, Serialize};
 
 use crate::spec::{MachineSpec, VlanId};
@@ -27,12 +28,15 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// A name for the LAN's side of this interface, another one each time: what an earlier boot had goes only a moment after its machine.
-    pub fn port_name(&self) -> String {
+    /// The name of the port by which `machine`, whose interface this is, joins its LAN.
+    ///
+    /// The port is another one each time, because that of an earlier boot goes only a moment after its machine. The link has the machine's
+    /// name, so that it keeps its faults over boots.
+    pub fn port(&self, machine: &str) -> PortName {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let [.., vlan, node] = self.mac;
-        // At most the 15 bytes that an interface's name may have.
-        format!("v{vlan}n{node}-{}", NEXT.fetch_add(1, Ordering::Relaxed) % 1_000_000)
+        let interface = format!("v{vlan}n{node}-{}", NEXT.fetch_add(1, Ordering::Relaxed) % 1_000_000);
+        PortName::new(InterfaceName::new(interface).expect("it is at most 15 letters, digits and dashes"), machine)
     }
 }
 
@@ -149,6 +153,15 @@ mod tests {
         assert_eq!(addresses(&plan, "server"), ["eth1 vlan 1 52:54:00:12:01:03 192.168.1.3 2001:db8:1::3"]);
         assert_eq!(addresses(&plan, "stranger"), [""; 0]);
         assert_eq!(plan.vlans().into_iter().map(VlanId::number).collect::<Vec<_>>(), [1, 12]);
+    }
+
+    #[test]
+    fn ports_are_new_each_time_and_links_are_not() {
+        let last = &plan(&[machine("server", &[255])]).unwrap().attachments("server")[0].clone();
+        let last = Attachment { mac: [0x52, 0x54, 0x00, 0x12, 255, 254], ..last.clone() };
+        let (one, other) = (last.port("server"), last.port("server"));
+        assert_ne!(one, other);
+        assert!(format!("{one:?}").contains("server") && format!("{other:?}").contains("server"));
     }
 
     #[test]

@@ -206,7 +206,10 @@ fn hint(operation: Operation, code: Errno) -> Option<(&'static str, &'static str
             "this user may not open /dev/net/tun",
             "run as root, or have the node's mode set to 0666 as most distributions do",
         ),
-        (CreateTap, Errno::EBUSY) => ("the name is already in use in its namespace", "choose another name"),
+        // The latter is for interfaces that are no taps.
+        (CreateTap, Errno::EBUSY | Errno::EINVAL) => {
+            ("the name is already in use in its namespace", "choose another name")
+        }
         (CreateIfb, Errno::EOPNOTSUPP) => (
             "the kernel lacks intermediate devices (CONFIG_IFB)",
             "load the module with `modprobe ifb`, or use a kernel that has it",

@@ -3,13 +3,13 @@
 //! [`requirement`] says what a test needs of the host. A [`stage::Stage`] is a run of the test's own process; a [`program::Program`] is one
 //! of another process, which lives in a [`pen::Pen`] so that everything it starts can be told from the rest of the host. [`leftovers`] finds
 //! what a run left behind or changed, [`conformance`] is what every backend promises, [`roots`] are file systems for machines and [`images`]
-//! disks with them,
-//! [`systemd_host`] boots a host with systemd.
+//! disks with them, [`pcapng`] reads captures, [`systemd_host`] boots a host with systemd.
 
 pub mod conformance;
 pub mod host_lock;
 pub mod images;
 pub mod leftovers;
+pub mod pcapng;
 pub mod pen;
 pub mod program;
 pub mod requirement;

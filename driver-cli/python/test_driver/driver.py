@@ -42,7 +42,7 @@ class Driver:
             machine = kind(self, entry["name"], entry["backend"])
             self.machines.append(machine)
             self._by_name[entry["python_name"]] = machine
-        self.vlans = [VLan(number) for number in test["vlans"]]
+        self.vlans = [VLan(number, self) for number in test["vlans"]]
 
     @property
     def machines_qemu(self) -> list[QemuMachine]:

@@ -7,6 +7,7 @@ use std::time::Duration;
 use driver_core::Error;
 use driver_core::event::{Level, SpanId};
 use driver_core::guest::{Button, Output};
+use driver_core::lan::Vlan;
 use driver_core::machine::Machine;
 use futures::Stream;
 use futures::stream::iter;
@@ -92,6 +93,34 @@ impl Interface {
             }
             Err(failure) => Box::pin(iter([Err(failure)])),
         }
+    }
+
+    /// Does `work` with a LAN.
+    pub(super) fn lan<T: Answer, F>(
+        &self,
+        more: bool,
+        vlan: i64,
+        span: Option<SpanId>,
+        what: &str,
+        work: impl FnOnce(Vlan) -> F,
+    ) -> Replies<T>
+    where
+        F: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        match self.session().vlan(vlan) {
+            Ok(vlan) => self.answer(more, format!("{vlan}: {what}"), work(vlan.within(span))),
+            Err(failure) => Box::pin(iter([Err(failure)])),
+        }
+    }
+
+    /// Does `work`, which is about no machine.
+    pub(super) fn answer<T: Answer>(
+        &self,
+        more: bool,
+        what: String,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> Replies<T> {
+        Box::pin(replies(self.session().runtime(), more, what, work))
     }
 
     /// A verb over all machines, in a span of its own.

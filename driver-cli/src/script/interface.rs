@@ -12,6 +12,7 @@ use zlink::Reply;
 use super::call::{Interface, PointerButton, Replies, Severity, done, duration, qmp, ran, text};
 use super::console::Follower;
 use super::failure::Failure;
+use super::lan::{self, Captured, Capturing, Counts, Faults, FlowCounts, LinkCounts, LinkDirection, Spread};
 use super::reply::{Begun, Description, Done, Excerpt, MachineDescription, Properties, Ran, Text, Up, Waiting};
 use super::screen;
 use super::session::Said;
@@ -23,7 +24,9 @@ use super::session::Said;
 /// for; the last reply has the answer. Closing the connection cancels the verb.
 #[zlink::service(
     interface = "io.tandem.Driver",
-    types = [MachineDescription, PointerButton, Severity, Waiting],
+    types = [
+        Faults, FlowCounts, LinkCounts, LinkDirection, MachineDescription, PointerButton, Severity, Spread, Waiting,
+    ],
     vendor = "Tandem",
     product = "tandem",
     version = env!("CARGO_PKG_VERSION")
@@ -645,6 +648,136 @@ impl Interface {
         self.verb(more, &machine, span, &format!("forward to port {guest_port}"), move |machine| async move {
             text(machine.forward_port(host_port, guest_port).await.map(|address| address.to_string()))
         })
+    }
+
+    /// Lets no frame pass between machines of different groups, or only from the first of two groups to the second. Partitions add up.
+    #[zlink(more)]
+    async fn partition(
+        &self,
+        more: bool,
+        vlan: i64,
+        groups: Vec<Vec<String>>,
+        one_way: bool,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.lan(more, vlan, span, "partition", move |vlan| lan::partition(vlan, groups, one_way))
+    }
+
+    /// Lets no frame pass between a machine and all others.
+    #[zlink(more)]
+    async fn isolate(
+        &self,
+        more: bool,
+        vlan: i64,
+        machine: String,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.lan(more, vlan, span, "isolate", move |vlan| lan::isolate(vlan, machine))
+    }
+
+    /// Ends all partitions and isolations of a LAN.
+    #[zlink(more)]
+    async fn heal(
+        &self,
+        more: bool,
+        vlan: i64,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.lan(more, vlan, span, "heal", lan::heal)
+    }
+
+    /// Counts what passed the links of all machines of a LAN, and what did not.
+    #[zlink(more)]
+    async fn vlan_stats(
+        &self,
+        more: bool,
+        vlan: i64,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Counts>, Failure>> + Unpin {
+        self.lan(more, vlan, span, "stats", lan::vlan_stats)
+    }
+
+    /// Has a machine's link to a LAN treat frames as told, in both directions unless one is named, in place of what was told before.
+    #[zlink(more)]
+    async fn impair(
+        &self,
+        more: bool,
+        machine: String,
+        vlan: i64,
+        direction: Option<LinkDirection>,
+        faults: Faults,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, "impair", move |machine| lan::impair(machine, vlan, direction, faults))
+    }
+
+    /// Undoes Impair.
+    #[zlink(more)]
+    async fn clear_link(
+        &self,
+        more: bool,
+        machine: String,
+        vlan: i64,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, "clear", move |machine| lan::clear(machine, vlan))
+    }
+
+    /// Takes a machine's link to a LAN down, or up again.
+    #[zlink(more)]
+    async fn set_link(
+        &self,
+        more: bool,
+        machine: String,
+        vlan: i64,
+        up: bool,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, "set link", move |machine| lan::set(machine, vlan, up))
+    }
+
+    /// Counts what passed a machine's link to a LAN, and what did not.
+    #[zlink(more)]
+    async fn link_stats(
+        &self,
+        more: bool,
+        machine: String,
+        vlan: i64,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Counts>, Failure>> + Unpin {
+        self.verb(more, &machine, span, "stats", move |machine| lan::link_stats(machine, vlan))
+    }
+
+    /// Begins to write the frames on a LAN, or what one machine sends and receives there, to a pcapng file below the output directory. With
+    /// a limit in bytes the oldest frames go first.
+    #[zlink(more)]
+    async fn start_capture(
+        &self,
+        more: bool,
+        vlan: i64,
+        machine: Option<String>,
+        file: String,
+        limit: Option<u64>,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Capturing>, Failure>> + Unpin {
+        let captures = self.session().captures().clone();
+        match machine {
+            Some(machine) => self.verb(more, &machine, span, "capture", move |machine| {
+                lan::capture_link(captures, machine, vlan, file, limit)
+            }),
+            None => self.lan(more, vlan, span, "capture", move |vlan| lan::capture_vlan(captures, vlan, file, limit)),
+        }
+    }
+
+    /// Ends a capture once all that passed before is in its file. Those that are left end with the script.
+    #[zlink(more)]
+    async fn stop_capture(
+        &self,
+        more: bool,
+        capture: u64,
+    ) -> impl Stream<Item = Result<Reply<Captured>, Failure>> + Unpin {
+        let captures = self.session().captures().clone();
+        self.answer(more, format!("end of capture {capture}"), lan::stop_capture(captures, capture))
     }
 
     /// Copies a file or directory of the host, given by its absolute path, into a machine.

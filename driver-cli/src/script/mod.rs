@@ -4,14 +4,16 @@
 //! script leaves behind ends with the run; [`check`] starts another one, which is cheaper, before there is a run. Scripts, and whoever else
 //! wants to, talk to a [`Server`] by [Varlink](https://varlink.org).
 //!
-//! From the inside out: `session` is what all connections share, `interface` has the methods, `call`, `verb` and `console` what they do and
-//! reply, `server` the connections; `package` is the Python side, `output` what a script prints, `interpreter` the process.
+//! From the inside out: `session` is what all connections share, `interface` has the methods, `call`, `verb`, `lan` and `console` what they do
+//! and reply, `server` the connections; `package` is the Python side, `output` what a script prints, `interpreter` the process.
 
 mod call;
+mod capture;
 mod console;
 mod failure;
 mod interface;
 mod interpreter;
+mod lan;
 mod output;
 mod package;
 mod problem;
@@ -26,6 +28,7 @@ use std::path::Path;
 
 use driver_core::spec::{Problem, TestSpec};
 
+pub use capture::Captures;
 pub use interpreter::{Interpreter, Options, ScriptOutcome};
 pub use server::Server;
 pub use session::Test;

@@ -19,6 +19,7 @@ const FILES: &[(&str, &str)] = files![
     "driver.py",
     "duration.py",
     "errors.py",
+    "link.py",
     "logger.py",
     "machine/__init__.py",
     "machine/console.py",
@@ -29,6 +30,7 @@ const FILES: &[(&str, &str)] = files![
     "report.py",
     "retry.py",
     "runner.py",
+    "stats.py",
     "vlan.py",
 ];
 

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use driver_core::console::Console;
 use driver_core::event::{Kind, Level, Recorder, Span, SpanId};
+use driver_core::lan::Vlan;
 use driver_core::machine::Machine;
 use driver_core::spec::python_name;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
+use super::capture::Captures;
 use super::failure::Failure;
 use super::output::Output;
 use super::reply::{Description, MachineDescription};
@@ -30,10 +32,14 @@ pub struct Test {
     pub boot_timeout: Duration,
     /// The machines, sorted by name.
     pub machines: Vec<Machine>,
+    /// The LANs, sorted by number.
+    pub vlans: Vec<Vlan>,
     /// Where the script's own words are recorded.
     pub recorder: Recorder,
     /// Whether the terminal shows the consoles of machines. The script can switch it.
     pub consoles_shown: Arc<AtomicBool>,
+    /// Where captures are that the script begins. The caller finishes those that are left.
+    pub captures: Captures,
 }
 
 /// How the script said that it ended.
@@ -85,6 +91,18 @@ impl Session {
             let all: Vec<_> = self.test.machines.iter().map(Machine::name).collect();
             Failure::NoSuchMachine { message: format!("no machine `{name}`; there are: {}", all.join(", ")) }
         })
+    }
+
+    pub(super) fn vlan(&self, number: i64) -> Result<&Vlan, Failure> {
+        let found = self.test.vlans.iter().find(|vlan| i64::from(vlan.id().number()) == number);
+        found.ok_or_else(|| {
+            let all: Vec<_> = self.test.vlans.iter().map(|vlan| vlan.id().to_string()).collect();
+            Failure::AssertionFailed { message: format!("no VLAN {number}; there are: {}", all.join(", ")) }
+        })
+    }
+
+    pub(super) fn captures(&self) -> &Captures {
+        &self.test.captures
     }
 
     pub(super) fn describe(&self) -> Description {

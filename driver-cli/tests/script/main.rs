@@ -5,6 +5,8 @@ mod check;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod lan;
+#[cfg(test)]
 mod names;
 #[cfg(test)]
 mod polling;

@@ -62,6 +62,8 @@ async fn it_can_be_introspected() {
         "Waits until a unit is active.",
         "method WaitForUnit(machine: string, unit: string, user: ?string, timeout: float, span: ?int) -> (",
         "method Execute(machine: string, command: string, timeout: ?float, span: ?int) -> (",
+        "method Impair(machine: string, vlan: int, direction: ?LinkDirection, faults: Faults, span: ?int) -> (",
+        "type Faults (",
         "error AssertionFailed",
         "type MachineDescription",
     ] {

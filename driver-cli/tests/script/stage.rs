@@ -5,11 +5,12 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use driver_cli::script::{Interpreter, Options, ScriptOutcome, Test};
+use driver_cli::script::{Captures, Interpreter, Options, ScriptOutcome, Test};
 use driver_core::event::{Event, Kind, Level, Recorder, Sink, SpanId};
 use driver_core::fake::{FakeBackend, FakeMachine, Reply};
+use driver_core::lan::Vlan;
 use driver_core::machine::{self, Machine};
-use driver_core::spec::{Machined, TestSpec};
+use driver_core::spec::{Lan, Machined, TestSpec};
 use tempfile::TempDir;
 
 /// Long enough for everything, short enough to wait for.
@@ -29,6 +30,9 @@ pub(crate) struct Stage {
     backend: FakeBackend,
     names: Vec<String>,
     record: Record,
+    recorder: Recorder,
+    vlans: Vec<Vlan>,
+    pub(crate) captures: Captures,
     pub(crate) consoles_shown: Arc<AtomicBool>,
 }
 
@@ -41,8 +45,31 @@ impl Stage {
             backend.machine(name).reply("", Reply::host(directory.path()));
         }
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        let consoles_shown = Arc::new(AtomicBool::new(true));
-        Self { directory, backend, names, record: Record::default(), consoles_shown }
+        let record = Record::default();
+        Self {
+            directory,
+            backend,
+            names,
+            recorder: Recorder::new(vec![Box::new(record.clone())]),
+            record,
+            vlans: Vec::new(),
+            captures: Captures::default(),
+            consoles_shown: Arc::new(AtomicBool::new(true)),
+        }
+    }
+
+    /// The same with a LAN, on which all of them are.
+    pub(crate) async fn with_lan(names: &[&str]) -> Self {
+        let mut stage = Self::new(names);
+        let output = stage.output();
+        let vlan = stage.backend.on_one_lan(names, stage.recorder.clone(), &output).await.unwrap();
+        stage.vlans = vec![vlan];
+        stage
+    }
+
+    /// The output directory.
+    pub(crate) fn output(&self) -> PathBuf {
+        self.path().join("out")
     }
 
     /// The directory in which commands run and the script lies.
@@ -71,6 +98,7 @@ impl Stage {
             global_timeout: Duration::from_secs(3600),
             boot_timeout: Duration::from_secs(300),
             machined: Machined::Never,
+            lan: Lan::Auto,
             machines: self.names.iter().map(|name| self.fake(name).spec()).collect(),
         }
     }
@@ -82,8 +110,8 @@ impl Stage {
     }
 
     pub(crate) fn test(&self) -> Test {
-        let recorder = Recorder::new(vec![Box::new(self.record.clone())]);
-        let output = self.path().join("out");
+        let recorder = self.recorder.clone();
+        let output = self.output();
         std::fs::create_dir_all(&output).unwrap();
         let options = machine::Options::new(&output);
         let machine = |name: &String| {
@@ -96,8 +124,10 @@ impl Stage {
             global_timeout: Duration::from_secs(3600),
             boot_timeout: Duration::from_secs(300),
             machines: self.names.iter().map(machine).collect(),
+            vlans: self.vlans.clone(),
             recorder: recorder.clone(),
             consoles_shown: self.consoles_shown.clone(),
+            captures: self.captures.clone(),
         }
     }
 

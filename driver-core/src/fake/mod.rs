@@ -27,6 +27,7 @@
 mod devices;
 mod guest;
 mod host;
+mod lan;
 mod machine;
 mod reply;
 

@@ -39,6 +39,7 @@ pub(super) fn line(event: &Event) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::event::{Kind, Level, MachineState, Outcome, Recorder};
+    use crate::spec::VlanId;
 
     #[test]
     fn what_is_recorded_can_be_read_back() {
@@ -51,6 +52,11 @@ mod tests {
             Kind::Console { line: "invalid \u{fffd}".into() },
             Kind::Journal { message: "up".into(), unit: Some("a.service".into()), priority: Some(6) },
             Kind::Machine { state: MachineState::Stopped, detail: String::new() },
+            Kind::Network {
+                vlan: VlanId::new(3).unwrap(),
+                machines: vec!["server".into()],
+                change: "delay 50ms (out)".into(),
+            },
             Kind::Command {
                 command: "true".into(),
                 status: 0,
@@ -71,7 +77,7 @@ mod tests {
 
         let text = std::fs::read_to_string(&path).unwrap();
         let events: Vec<Event> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
+        assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), (0..11).collect::<Vec<_>>());
         for (event, kind) in events[1..].iter().zip(&kinds) {
             assert_eq!(&event.kind, kind);
             assert_eq!(event.machine.as_deref(), Some("server"));

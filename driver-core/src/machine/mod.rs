@@ -14,6 +14,7 @@ mod console;
 mod files;
 mod forward;
 mod keyboard;
+mod link;
 mod listener;
 mod monitor;
 mod ocr;
@@ -72,7 +73,8 @@ pub trait Launch: Send + Sync {
         None
     }
 
-    /// The LAN that this interface of the machine's is on, counted from 0, and the machine's addresses there.
+    /// The LAN that this interface of the machine's is on, counted from 0, and the machine's addresses there; none where there is no such
+    /// interface.
     fn attachment(&self, _index: usize) -> Option<(Arc<Segment>, Attachment)> {
         None
     }

@@ -7,24 +7,24 @@
 pub mod cgroup;
 mod directory;
 mod keeper;
+mod lans;
 mod launcher;
 mod namespaces;
 mod start_all;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use netbridge::{InterfaceName, Namespace, Segment};
-
+use netbridge::Namespace;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::backend::Backend;
 use crate::error::Error;
 use crate::event::Recorder;
+use crate::lan::Vlan;
 use crate::machine::{Machine, Options};
 use crate::network::{self, NetworkPlan};
 use crate::spec::{MachineSpec, Problem, TestSpec, VlanId, nearest};
@@ -32,6 +32,7 @@ use crate::spec::{MachineSpec, Problem, TestSpec, VlanId, nearest};
 use cgroup::Cgroups;
 use directory::RunDirectory;
 use keeper::{Keeper, Leftovers};
+use lans::Lans;
 use launcher::Launcher;
 use namespaces::Namespaces;
 
@@ -74,7 +75,7 @@ fn backend_of(machine: &MachineSpec, backends: &[Arc<dyn Backend>]) -> Result<Ar
 struct Parts<'a> {
     backends: &'a [Arc<dyn Backend>],
     plan: &'a NetworkPlan,
-    segments: &'a BTreeMap<VlanId, Arc<Segment>>,
+    lans: &'a Lans,
     cgroups: &'a Cgroups,
     recorder: &'a Recorder,
     output: &'a Path,
@@ -86,6 +87,7 @@ struct Parts<'a> {
 /// thread.
 pub struct Run {
     machines: Vec<Machine>,
+    vlans: Vec<Vlan>,
     /// Taken when the run ends.
     ground: Option<Ground>,
 }
@@ -102,6 +104,7 @@ impl Drop for Run {
     fn drop(&mut self) {
         // Before what they live in.
         self.machines.clear();
+        self.vlans.clear();
         let ground = self.ground.take();
         let alone = Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread);
         if alone {
@@ -143,11 +146,12 @@ impl Run {
         let keeper = keeper.map_err(|error| broken("start the run's keeper", error))?;
         // From here on whatever fails is undone by the keeper.
         let ground = Ground { network: None, keeper: Some(keeper), namespaces, directory };
-        let mut run = Self { machines: Vec::new(), ground: Some(ground) };
-        let segments = run.ground_mut().segments(&plan).await?;
-        let parts =
-            Parts { backends, plan: &plan, segments: &segments, cgroups: &cgroups, recorder: &recorder, output };
+        let mut run = Self { machines: Vec::new(), vlans: Vec::new(), ground: Some(ground) };
+        let lans = Lans::make(spec.lan, &plan, &recorder).await?;
+        run.ground_mut().network.clone_from(&lans.network);
+        let parts = Parts { backends, plan: &plan, lans: &lans, cgroups: &cgroups, recorder: &recorder, output };
         run.machines = run.ground().make_machines(spec, &parts)?;
+        run.vlans = lans.vlans(spec, &recorder, output);
         Ok(run)
     }
 
@@ -164,6 +168,16 @@ impl Run {
     /// The machine with this name.
     pub fn machine(&self, name: &str) -> Option<&Machine> {
         self.machines.iter().find(|machine| machine.name() == name)
+    }
+
+    /// The LANs that machines are on, sorted by number.
+    pub fn vlans(&self) -> &[Vlan] {
+        &self.vlans
+    }
+
+    /// The LAN with this number, if a machine is on it.
+    pub fn vlan(&self, id: VlanId) -> Option<&Vlan> {
+        self.vlans.iter().find(|vlan| vlan.id() == id)
     }
 
     /// A private directory (mode 0700) for the run's sockets; removed with the run.
@@ -187,6 +201,7 @@ impl Run {
         let released = join_all(self.machines.iter().map(Machine::release)).await;
         failures.extend(released.into_iter().filter_map(Result::err).map(io::Error::other));
         self.machines.clear();
+        self.vlans.clear();
         if let Some(Ground { network, mut keeper, namespaces, directory }) = self.ground.take() {
             drop(network);
             if let Some(keeper) = keeper.take() {
@@ -208,23 +223,6 @@ impl Run {
 }
 
 impl Ground {
-    async fn segments(&mut self, plan: &NetworkPlan) -> Result<BTreeMap<VlanId, Arc<Segment>>, Error> {
-        let mut segments = BTreeMap::new();
-        if plan.vlans().is_empty() {
-            return Ok(segments);
-        }
-        let namespace = Namespace::new().await.map_err(|error| broken("make the run's network namespace", error))?;
-        let namespace = Arc::new(namespace);
-        self.network = Some(namespace.clone());
-        for vlan in plan.vlans() {
-            let name = InterfaceName::new(format!("br{vlan}")).map_err(|error| broken("name a bridge", error))?;
-            let segment = Segment::bridge(namespace.clone(), name).await;
-            let segment = segment.map_err(|error| broken(&format!("make VLAN {vlan}"), error))?;
-            segments.insert(vlan, Arc::new(segment));
-        }
-        Ok(segments)
-    }
-
     fn make_machines(&self, spec: &TestSpec, parts: &Parts<'_>) -> Result<Vec<Machine>, Error> {
         let ids = if may_hand_out_ids() { self.directory.claim_ids(spec.machines.len()) } else { Ok(Vec::new()) };
         let ids = ids.map_err(|error| broken("claim user ids for the machines", error))?;
@@ -245,8 +243,7 @@ impl Ground {
                 boot_timeout: spec.boot_timeout,
                 machined: spec.machined,
             };
-            let segments = parts.segments.iter().filter(|(vlan, _)| machine.vlans.contains(vlan));
-            let segments = segments.map(|(vlan, segment)| (*vlan, segment.clone())).collect();
+            let segments = parts.lans.of(machine);
             let launcher = Launcher::new(backend, request, self.namespaces.handle().clone(), segments);
             machines.push(Machine::new(machine.clone(), Arc::new(launcher), parts.recorder.clone(), options.clone()));
         }

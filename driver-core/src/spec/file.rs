@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::report::Report;
 use super::value::Table;
-use super::{Machined, Problem, TestSpec};
+use super::{Lan, Machined, Problem, TestSpec};
 use super::{json, pep723, run, toml};
 
 const PYTHON_EXAMPLE: &str = "begin the file with the lines `# /// script`, `# [tool.tandem.machines.server]`, `# backend = \"container\"`, `# ///`";
@@ -115,6 +115,7 @@ fn parse(path: &Path, form: Form, text: &str, report: &mut Report<'_>) -> Option
         global_timeout: run::GLOBAL_TIMEOUT,
         boot_timeout: run::BOOT_TIMEOUT,
         machined: Machined::default(),
+        lan: Lan::default(),
         machines: Vec::new(),
     };
     let table = match form {
@@ -429,7 +430,7 @@ start-script = 'start'
                 "t.py: machine `a_b`: no `backend`; add the key `backend`, such as `backend = \"container\"`",
                 "t.py: machine `a_b`: key `colour`: unknown key; the keys here are `backend`, `root`, `cpus`, `memory`, `vlans`, `units`, `env`, `devices`, `binds`, `kernel`, `initrd`, `cmdline`, `accel`, `disks`, `qemu-args`, `start-script`",
                 "t.py: key `global-timeout`: `-1` is not more than zero",
-                "t.py: key `script`: unknown key; the keys here are `name`, `global-timeout`, `boot-timeout`, `machined`, `machines`",
+                "t.py: key `script`: unknown key; the keys here are `name`, `global-timeout`, `boot-timeout`, `machined`, `lan`, `machines`",
             ]
         );
     }

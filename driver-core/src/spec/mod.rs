@@ -73,6 +73,8 @@ pub struct TestSpec {
     pub boot_timeout: Duration,
     /// Whether machines are registered with systemd-machined.
     pub machined: Machined,
+    /// What carries the LANs.
+    pub lan: Lan,
     /// The machines, sorted by name.
     pub machines: Vec<MachineSpec>,
 }
@@ -130,6 +132,7 @@ impl TestSpec {
             global_timeout: run::GLOBAL_TIMEOUT,
             boot_timeout: run::BOOT_TIMEOUT,
             machined: Machined::default(),
+            lan: Lan::default(),
             machines,
         }
     }
@@ -266,6 +269,19 @@ pub enum Machined {
     Never,
     /// Always; a host without one is an error.
     Require,
+}
+
+/// What carries the frames of LANs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lan {
+    /// Bridges of the kernel where they can be made, else switches.
+    #[default]
+    Auto,
+    /// Bridges of the kernel or nothing.
+    Bridge,
+    /// Switches in user space.
+    Switch,
 }
 
 /// The number of a VLAN, 1 to 255.

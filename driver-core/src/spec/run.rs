@@ -7,7 +7,7 @@ use super::file::{self, Form};
 use super::name::Names;
 use super::report::{Report, quote};
 use super::value::{Table, Value};
-use super::{Machined, TestSpec, duration, machine};
+use super::{Lan, Machined, TestSpec, duration, machine};
 use crate::network::MAX_MACHINES;
 
 /// How long a run may take unless the test says otherwise.
@@ -17,10 +17,12 @@ pub(super) const GLOBAL_TIMEOUT: Duration = Duration::from_secs(3600);
 pub(super) const BOOT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// `script` is last, so that a script's own metadata can go without it.
-const KEYS: [&str; 6] = ["name", "global-timeout", "boot-timeout", "machined", "machines", "script"];
+const KEYS: [&str; 7] = ["name", "global-timeout", "boot-timeout", "machined", "lan", "machines", "script"];
 
 const MACHINED: [(&str, Machined); 3] =
     [("auto", Machined::Auto), ("never", Machined::Never), ("require", Machined::Require)];
+
+const LAN: [(&str, Lan); 3] = [("auto", Lan::Auto), ("bridge", Lan::Bridge), ("switch", Lan::Switch)];
 
 /// Reads the table of a run into `spec`. The paths in it begin in `directory`.
 pub(super) fn read(table: &Table, form: Form, directory: &Path, spec: &mut TestSpec, report: &mut Report<'_>) {
@@ -38,6 +40,7 @@ pub(super) fn read(table: &Table, form: Form, directory: &Path, spec: &mut TestS
             "global-timeout" => spec.global_timeout = time(value, &mut about),
             "boot-timeout" => spec.boot_timeout = time(value, &mut about),
             "machined" => spec.machined = about.word(value, &MACHINED).unwrap_or_default(),
+            "lan" => spec.lan = about.word(value, &LAN).unwrap_or_default(),
             "script" if form != Form::Python => {
                 if let Some(path) = about.string(value, "the path of a Python script") {
                     file::script(&directory.join(path), spec, &mut about);
@@ -121,6 +124,7 @@ mod tests {
             global_timeout: GLOBAL_TIMEOUT,
             boot_timeout: BOOT_TIMEOUT,
             machined: Machined::Auto,
+            lan: Lan::Auto,
             machines: Vec::new(),
         };
         let mut problems = Vec::new();
@@ -137,19 +141,19 @@ mod tests {
             (spec.name.as_str(), spec.global_timeout.as_secs(), spec.boot_timeout.as_secs()),
             ("file", 3600, 300)
         );
-        assert_eq!((spec.machined, spec.machines), (Machined::Auto, Vec::new()));
+        assert_eq!((spec.machined, spec.lan, spec.machines), (Machined::Auto, Lan::Auto, Vec::new()));
     }
 
     #[test]
     fn everything_can_be_said() {
         let (spec, problems) = parsed(
             "name = 'two words'\nglobal-timeout = 1.5\nboot-timeout = '1m'\nmachined = 'require'\n\
-             machines.web.backend = 'vm'\nmachines.db.backend = 'container'",
+             lan = 'switch'\nmachines.web.backend = 'vm'\nmachines.db.backend = 'container'",
         );
         assert_eq!(problems, "");
         assert_eq!(spec.name, "two words");
         assert_eq!((spec.global_timeout.as_millis(), spec.boot_timeout.as_secs()), (1500, 60));
-        assert_eq!(spec.machined, Machined::Require);
+        assert_eq!((spec.machined, spec.lan), (Machined::Require, Lan::Switch));
         assert_eq!(spec.machines.iter().map(|machine| machine.name.as_str()).collect::<Vec<_>>(), ["db", "web"]);
     }
 
@@ -186,11 +190,16 @@ mod tests {
                 "machined = 'newer'",
                 "t: key `machined`: `newer` is none of `auto`, `never`, `require`; did you mean `never`?",
             ),
+            (
+                "lan = 'bridges'",
+                "t: key `lan`: `bridges` is none of `auto`, `bridge`, `switch`; did you mean `bridge`?",
+            ),
+            ("lan = 1", "t: key `lan`: expected a string, found a whole number"),
             ("machines = ['web']", "t: key `machines`: expected a table of machines, found a list"),
             ("machines.web = 'container'", "t: machine `web`: expected a table with the key `backend`, found a string"),
             (
                 "boot-cache = 'auto'",
-                "t: key `boot-cache`: unknown key; the keys here are `name`, `global-timeout`, `boot-timeout`, `machined`, `machines`",
+                "t: key `boot-cache`: unknown key; the keys here are `name`, `global-timeout`, `boot-timeout`, `machined`, `lan`, `machines`",
             ),
             ("boot_timeout = 1", "t: key `boot_timeout`: unknown key; did you mean `boot-timeout`?"),
         ] {

@@ -53,7 +53,7 @@ pub(crate) struct Inside {
 /// Boots a machine as far as its pid 1.
 pub(crate) async fn start(request: &StartRequest, descriptors: &Descriptors) -> io::Result<Boot> {
     let network = Namespace::new().await.map_err(io::Error::other)?;
-    let ports = descriptors.plug(&request.attachments, &network).await?;
+    let ports = descriptors.plug(request, &network).await?;
     let cgroups = cgroup::make(&request.cgroups, &request.machine.name, 0);
     let open = |cgroup: PathBuf| OpenOptions::new().write(true).open(cgroup.join("cgroup.procs"));
     let cgroups = cgroups.into_iter().map(open).collect::<io::Result<Vec<_>>>()?;

@@ -58,7 +58,7 @@ fn percent(share: f64) -> String {
 
 fn rate(bits: u64) -> String {
     for (unit, name) in [(1_000_000_000, "gbit"), (1_000_000, "mbit"), (1000, "kbit")] {
-        if bits >= unit && bits % unit == 0 {
+        if bits >= unit && bits.is_multiple_of(unit) {
             return format!("{}{name}", bits / unit);
         }
     }

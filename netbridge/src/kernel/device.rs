@@ -124,6 +124,13 @@ impl Device {
         self.index
     }
 
+    /// Whether it is gone, because somebody removed it or its other end, or a namespace died.
+    pub(crate) async fn is_gone(&self) -> bool {
+        let query = LinkUnspec::new_with_index(self.index).build();
+        let found = netlink::query_link(self.namespace.netlink(), query).await;
+        found.is_err_and(|refusal| refusal.is(Errno::ENODEV))
+    }
+
     /// Sets the link up or down (`ip link set NAME up`).
     pub(crate) async fn set_up(&self, up: bool) -> Result<(), Error> {
         let link = LinkUnspec::new_with_index(self.index);

@@ -67,7 +67,9 @@ pub(crate) fn insert_tag(
     if offload.flags & NEEDS_CHECKSUM != 0 {
         offload.checksum_start = offload.checksum_start.checked_add(TAG)?;
     }
-    offload.header_length = offload.header_length.saturating_add(TAG);
+    if offload.header_length != 0 {
+        offload.header_length = offload.header_length.saturating_add(TAG);
+    }
     frame.copy_within(AT..length, AT + usize::from(TAG));
     frame[AT..AT + 2].copy_from_slice(&tpid.to_be_bytes());
     frame[AT + 2..AT + 4].copy_from_slice(&tci.to_be_bytes());

@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 
 use super::Inner;
 use super::inner::{How, State};
-use super::user_path::{DIRECTIONS, add, carried};
+use super::user_path::{DIRECTIONS, add, carried, unless_gone};
 use crate::kernel::netem;
 use crate::stats::LinkStats;
+use crate::switch::Rules;
 use crate::{Direction, Error, Impairment};
 
 impl Inner {
@@ -39,9 +40,13 @@ impl Inner {
                 inner.look_for_netem(&mut state, *direction, impairment.as_ref()).await;
                 let entry = state.links.entry(link.clone()).or_default();
                 entry.impairments[usize::from(*direction == Direction::In)].clone_from(impairment);
-                let text = impairment.as_ref().map_or_else(|| "no impairment".to_owned(), ToString::to_string);
-                let way = if *direction == Direction::Out { "out" } else { "in" };
-                state.comment(Some(&link), &format!("link {link}: {way}: {text}"));
+                if let Some(impairment) = impairment {
+                    let way = if *direction == Direction::Out { "out" } else { "in" };
+                    state.comment(Some(&link), &format!("link {link}: {way}: {impairment}"));
+                }
+            }
+            if changes.iter().all(|(_, impairment)| impairment.is_none()) {
+                state.comment(Some(&link), &format!("link {link}: clear"));
             }
             if let Some(switch) = &state.switch {
                 let name = link.clone();
@@ -82,7 +87,7 @@ impl Inner {
             entry.down = !up;
             for plugged in &entry.ports {
                 if let How::Kernel(port) = &plugged.how {
-                    port.device.set_up(up).await?;
+                    unless_gone(&port.device, port.device.set_up(up).await).await?;
                 }
             }
             if let Some(switch) = &state.switch {
@@ -120,7 +125,7 @@ impl Inner {
     }
 
     pub(super) async fn heal(self: &Arc<Self>) -> Result<(), Error> {
-        self.change_rules("heal".to_owned(), |state| state.rules = Default::default()).await
+        self.change_rules("heal".to_owned(), |state| state.rules = Rules::default()).await
     }
 
     async fn change_rules(
@@ -165,21 +170,21 @@ impl Inner {
     }
 
     async fn stats_of(&self, state: &State, link: &Arc<str>) -> Result<LinkStats, Error> {
-        let mut stats = LinkStats::default();
+        let mut counts = LinkStats::default();
         if let Some(entry) = state.links.get(link) {
-            add(&mut stats, entry.carried);
-            stats.out.malformed += entry.refused.iter().map(|refused| refused.load(Ordering::Relaxed)).sum::<u64>();
+            add(&mut counts, entry.carried);
+            counts.out.malformed += entry.refused.iter().map(|refused| refused.load(Ordering::Relaxed)).sum::<u64>();
             for plugged in &entry.ports {
                 if let How::Kernel(port) = &plugged.how {
-                    add(&mut stats, carried(port).await);
+                    add(&mut counts, carried(port).await);
                 }
             }
         }
         if let Some(switch) = &state.switch {
             let name = link.clone();
             let told = switch.call(move |engine| engine.stats(&name)).await;
-            add(&mut stats, told.map_err(self.broken("ask the switch for its counts"))?);
+            add(&mut counts, told.map_err(self.broken("ask the switch for its counts"))?);
         }
-        Ok(stats)
+        Ok(counts)
     }
 }

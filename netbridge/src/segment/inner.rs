@@ -70,7 +70,7 @@ pub(super) struct Plugged {
 #[derive(Debug)]
 pub(super) enum How {
     /// By an interface of the kernel.
-    Kernel(KernelPort),
+    Kernel(Box<KernelPort>),
     /// By a descriptor that the switch has.
     Switch(PortId),
 }

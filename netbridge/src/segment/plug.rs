@@ -16,7 +16,7 @@ use crate::switch::io::Io;
 use crate::{Error, Interface, InterfaceName, Namespace, Port, PortName};
 
 /// What the kernel may keep of frames that wait to be read, in bytes of its own counting.
-const BUFFER: usize = 4 << 20;
+const BUFFER: usize = 1 << 20;
 
 impl Inner {
     pub(super) async fn plug_veth(
@@ -72,7 +72,7 @@ impl Inner {
             let entry = state.links.entry(link.clone()).or_default();
             let how =
                 KernelPort { device: device.clone(), switched: None, base: Counters::default(), shaped: [None, None] };
-            entry.ports.push(Plugged { port: number, how: How::Kernel(how) });
+            entry.ports.push(Plugged { port: number, how: How::Kernel(Box::new(how)) });
             let down = entry.down;
             inner.settle(&mut state, &link).await?;
             if down { device.set_up(false).await } else { Ok(()) }
@@ -160,10 +160,7 @@ pub(super) fn pair(name: &PortName, kind: SockType) -> Result<(OwnedFd, OwnedFd)
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?;
         for socket in [&ours, &theirs] {
-            // Needs a privilege, without which the limit of the system holds.
-            if setsockopt(socket, sockopt::SndBufForce, &BUFFER).is_err() {
-                setsockopt(socket, sockopt::SndBuf, &BUFFER)?;
-            }
+            enlarge(socket)?;
         }
         Ok((ours, theirs))
     };
@@ -173,4 +170,10 @@ pub(super) fn pair(name: &PortName, kind: SockType) -> Result<(OwnedFd, OwnedFd)
         errno: errno.into(),
         cure: "",
     })
+}
+
+/// Gives a socket room for frames that wait to be read.
+pub(super) fn enlarge(socket: &OwnedFd) -> nix::Result<()> {
+    // Needs a privilege, without which the limit of the system holds.
+    setsockopt(socket, sockopt::SndBufForce, &BUFFER).or_else(|_| setsockopt(socket, sockopt::SndBuf, &BUFFER))
 }

@@ -113,18 +113,26 @@ impl Inner {
     ) -> Result<(), Error> {
         for plugged in ports {
             let How::Kernel(port) = &mut plugged.how else { continue };
-            if wanted {
-                if port.switched.is_none() {
-                    self.to_switch(state, link, port).await?;
-                }
-            } else {
-                if port.switched.is_some() {
-                    self.to_bridge(state, port).await?;
-                }
-                self.settle_netem(state, link, port).await?;
-            }
+            let settled = self.settle_port(state, link, port, wanted).await;
+            unless_gone(&port.device, settled).await?;
         }
         Ok(())
+    }
+
+    async fn settle_port(
+        &self,
+        state: &mut State,
+        link: &Arc<str>,
+        port: &mut KernelPort,
+        wanted: bool,
+    ) -> Result<(), Error> {
+        if wanted {
+            return if port.switched.is_none() { self.to_switch(state, link, port).await } else { Ok(()) };
+        }
+        if port.switched.is_some() {
+            self.to_bridge(state, port).await?;
+        }
+        self.settle_netem(state, link, port).await
     }
 
     /// Has the switch carry a port's frames.
@@ -132,7 +140,14 @@ impl Inner {
         self.ensure_trunk(state).await?;
         let packet = self.unbound_packet_socket(&port.device).await?;
         let carried = carried(port).await;
-        clear_netem(port).await?;
+        let [out, into] = &mut port.shaped;
+        // What waits in the one arrives. In front of the other the switch takes over, so that what waits there has nowhere to go.
+        if let Some(into) = into {
+            into.clear().await?;
+        }
+        if let Some(out) = out.take() {
+            out.remove().await?;
+        }
         // Between these two its frames get lost: none is treated twice, or past its link's faults.
         port.device.leave().await?;
         packet::bind(packet.as_fd(), port.device.index()).map_err(self.broken("open a packet socket on a port"))?;
@@ -219,6 +234,17 @@ impl Inner {
             errno,
             cure: "it needs CAP_NET_RAW over the network namespace, and a kernel with CONFIG_PACKET",
         })
+    }
+}
+
+/// What became of a change of an interface. One that has vanished needs none, and keeps nobody from changing the others.
+pub(super) async fn unless_gone(device: &Device, changed: Result<(), Error>) -> Result<(), Error> {
+    match changed {
+        Err(error) if device.is_gone().await => {
+            tracing::debug!(interface = %device.name(), %error, "an interface has vanished");
+            Ok(())
+        }
+        changed => changed,
     }
 }
 

@@ -51,6 +51,9 @@ async fn serve(segment: std::sync::Weak<Inner>, port: u64, link: String, mut lis
 /// Has a client plugged in for as long as it is there.
 async fn attend(segment: Arc<Inner>, port: u64, link: String, client: Client) {
     let Client { data, mut control, description } = client;
+    if let Err(errno) = super::plug::enlarge(&data) {
+        tracing::debug!(link, %errno, "a VDE client has little room for frames");
+    }
     match segment.plug_io_as(port, &link, Io::Dgram(data)).await {
         Ok(id) => {
             tracing::debug!(link, description, "a VDE client plugged in");

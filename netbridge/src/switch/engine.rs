@@ -46,7 +46,11 @@ pub(crate) struct Engine {
     under_way: Delayed<UnderWay>,
     /// Ports that have something to send.
     dirty: Vec<usize>,
+    /// Ports that have more frames, of which the poller does not know.
+    more: Vec<usize>,
     scratch: Vec<u8>,
+    /// The port from which the frame that is being treated came.
+    source: usize,
     /// When the batch that is being treated was received.
     now: Instant,
     wall: SystemTime,
@@ -69,6 +73,9 @@ struct Tapped {
 
 /// A frame that an impairment holds back.
 struct UnderWay {
+    /// Where it came from.
+    source: usize,
+    /// Whose link holds it back.
     port: usize,
     direction: Direction,
     frame: Own,
@@ -115,7 +122,9 @@ impl Engine {
             captures: Vec::new(),
             under_way: Delayed::new(),
             dirty: Vec::new(),
+            more: Vec::new(),
             scratch: Vec::new(),
+            source: 0,
             now: Instant::now(),
             wall: SystemTime::now(),
         })
@@ -127,7 +136,8 @@ impl Engine {
         let mut events = [EpollEvent::empty(); 64];
         loop {
             self.arm();
-            let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+            let limit = if self.more.is_empty() { EpollTimeout::NONE } else { EpollTimeout::ZERO };
+            let count = match self.epoll.wait(&mut events, limit) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => continue,
                 Err(errno) => {
@@ -135,6 +145,9 @@ impl Engine {
                     return;
                 }
             };
+            for port in mem::take(&mut self.more) {
+                self.receive(port, &mut batch);
+            }
             let mut commanded = false;
             for event in &events[..count] {
                 match event.data() {
@@ -207,6 +220,7 @@ impl Engine {
     }
 
     fn arrive(&mut self, item: &UnderWay) {
+        self.source = item.source;
         let view = View::complete(&item.frame.data);
         match item.direction {
             Direction::Out => self.pass_out(item.port, view),
@@ -225,22 +239,23 @@ impl Engine {
         }
     }
 
-    /// Takes what a port has, in batches; more than one only if the poller would not tell of the rest.
+    /// Takes one batch from a port: others have their turn before the next one.
     fn receive(&mut self, index: usize, batch: &mut Batch) {
-        while self.receive_batch(index, batch) {}
-    }
-
-    fn receive_batch(&mut self, index: usize, batch: &mut Batch) -> bool {
-        let Some(port) = self.ports.get_mut(index).and_then(Option::as_mut) else { return false };
-        let (link, mut more) = (port.link, false);
+        let Some(port) = self.ports.get_mut(index).and_then(Option::as_mut) else { return };
+        let link = port.link;
         match port.io.receive(batch) {
             Ok(taken) => {
-                more = taken.more;
                 port.ended |= taken.ended;
+                // The poller can tell of it besides.
+                if taken.more && !self.more.contains(&index) {
+                    self.more.push(index);
+                }
                 self.count(link, |stats| stats.out.malformed += taken.malformed);
             }
             Err(error) => {
                 port.ended = true;
+                let malformed = u64::from(error.kind() == io::ErrorKind::InvalidData);
+                self.count(link, |stats| stats.out.malformed += malformed);
                 tracing::warn!(link = self.name(link).map(|name| &**name), %error, "a port of a switch cannot be read");
             }
         }
@@ -254,11 +269,11 @@ impl Engine {
             self.enter(index, View { data, offload, batch: Some(frame) });
         }
         self.flush(batch);
-        more
     }
 
     /// A frame comes from a port: what its link does to it.
     fn enter(&mut self, index: usize, view: View<'_>) {
+        self.source = index;
         let Some(link) = self.ports[index].as_ref().and_then(|port| port.link) else {
             return self.forward(index, view);
         };
@@ -322,7 +337,7 @@ impl Engine {
             if copy.due > self.now {
                 let data = frame.unwrap_or_else(|| view.data.to_vec());
                 let frame = Frame { data: data.into(), offload: Offload::default() };
-                self.under_way.push(copy.due, UnderWay { port: index, direction, frame });
+                self.under_way.push(copy.due, UnderWay { source: self.source, port: index, direction, frame });
                 continue;
             }
             let view = frame.as_deref().map_or(view, View::complete);
@@ -399,14 +414,15 @@ impl Engine {
 
     /// Has a port send a frame at the end of the batch.
     fn push(&mut self, to: usize, view: View<'_>) {
+        let source = self.source;
         let Some(port) = self.ports[to].as_mut() else { return };
         let link = port.link;
         let first = if view.offload.is_none() || port.io.takes_offloads() {
-            port.push(view.next())
+            port.push(source, view.next())
         } else {
             let mut first = false;
             let completed = offload::complete(view.data, view.offload, &mut self.scratch, |data| {
-                first |= port.push(View::complete(data).next());
+                first |= port.push(source, View::complete(data).next());
             });
             if completed.is_err() {
                 self.count(link, |stats| stats.r#in.malformed += 1);
@@ -491,10 +507,9 @@ impl Engine {
         batch.clear();
         self.flush(&batch);
         self.settle(port);
-        if let Some(gone) = self.ports.get_mut(port.0).and_then(Option::take) {
-            if !gone.ended {
-                let _ = self.epoll.delete(&gone.io);
-            }
+        let gone = self.ports.get_mut(port.0).and_then(Option::take);
+        if let Some(gone) = gone.filter(|gone| !gone.ended) {
+            let _ = self.epoll.delete(&gone.io);
         }
         self.table.forget(port.0);
     }

@@ -7,6 +7,8 @@ mod port;
 mod rules;
 pub(crate) mod stream;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::io as stdio;
 use std::sync::{Arc, mpsc};

@@ -1,6 +1,6 @@
 //! One port of a switch: its descriptor, and what waits to be sent by it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 
 use super::io::{BATCH, Batch, Io};
@@ -10,6 +10,9 @@ use crate::offload;
 /// The most that may wait for a reader that is slow, in frames and in bytes.
 const MOST_FRAMES: usize = 4096;
 const MOST_BYTES: usize = 8 << 20;
+
+/// The most that may wait of what one port sent: who floods takes no room from others.
+const SHARE: usize = MOST_FRAMES / 4;
 
 /// A frame that is to be sent.
 #[derive(Debug)]
@@ -41,9 +44,12 @@ pub(super) struct Port {
     pub(super) io: Io,
     /// Its link; none if it leads to a bridge.
     pub(super) link: Option<usize>,
-    next: Vec<Next>,
-    queue: VecDeque<Own>,
+    next: Vec<(usize, Next)>,
+    /// With the numbers of the ports that they came from.
+    queue: VecDeque<(usize, Own)>,
+    /// Bytes in the queue, and frames by the port that they came from.
     queued: usize,
+    shares: HashMap<usize, usize>,
     /// Whether the poller is asked to tell when it can send again.
     pub(super) polled: bool,
     /// Nothing comes from it any more.
@@ -52,12 +58,21 @@ pub(super) struct Port {
 
 impl Port {
     pub(super) fn new(io: Io, link: Option<usize>) -> Self {
-        Self { io, link, next: Vec::new(), queue: VecDeque::new(), queued: 0, polled: false, ended: false }
+        Self {
+            io,
+            link,
+            next: Vec::new(),
+            queue: VecDeque::new(),
+            queued: 0,
+            shares: HashMap::new(),
+            polled: false,
+            ended: false,
+        }
     }
 
-    /// Takes a frame that [`flush`](Self::flush) is to send. Says whether it is the first one.
-    pub(super) fn push(&mut self, frame: Next) -> bool {
-        self.next.push(frame);
+    /// Takes a frame from the port `source` that [`flush`](Self::flush) is to send. Says whether it is the first one.
+    pub(super) fn push(&mut self, source: usize, frame: Next) -> bool {
+        self.next.push((source, frame));
         self.next.len() == 1
     }
 
@@ -75,7 +90,7 @@ impl Port {
         while self.queue.is_empty() && !rest.is_empty() {
             let count = {
                 let mut frames: [(&[u8], Offload); BATCH] = [(&[], Offload::default()); BATCH];
-                for (slot, frame) in frames.iter_mut().zip(rest) {
+                for (slot, (_, frame)) in frames.iter_mut().zip(rest) {
                     *slot = view(frame, batch);
                 }
                 let frames = &frames[..rest.len().min(BATCH)];
@@ -84,14 +99,16 @@ impl Port {
             let Some(count) = count else { break };
             rest = &rest[count..];
         }
-        for frame in rest {
+        for (source, frame) in rest {
             let (data, offload) = view(frame, batch);
-            if self.queue.len() >= MOST_FRAMES || self.queued + data.len() > MOST_BYTES {
+            let share = self.shares.entry(*source).or_default();
+            if *share >= SHARE || self.queue.len() >= MOST_FRAMES || self.queued + data.len() > MOST_BYTES {
                 sent.overflowed += 1;
                 continue;
             }
+            *share += 1;
             self.queued += data.len();
-            self.queue.push_back(Frame { data: data.to_vec().into(), offload });
+            self.queue.push_back((*source, Frame { data: data.to_vec().into(), offload }));
         }
         // Its memory is used again.
         self.next = next;
@@ -104,13 +121,19 @@ impl Port {
         while !self.queue.is_empty() {
             let mut frames: [(&[u8], Offload); BATCH] = [(&[], Offload::default()); BATCH];
             let mut count = 0;
-            for (slot, frame) in frames.iter_mut().zip(&self.queue) {
+            for (slot, (_, frame)) in frames.iter_mut().zip(&self.queue) {
                 *slot = (&frame.data, frame.offload);
                 count += 1;
             }
             let Some(count) = attempt(&mut self.io, &frames[..count], sent) else { return };
-            for frame in self.queue.drain(..count) {
+            for (source, frame) in self.queue.drain(..count) {
                 self.queued -= frame.data.len();
+                if let Some(share) = self.shares.get_mut(&source) {
+                    *share -= 1;
+                }
+            }
+            if self.queue.is_empty() {
+                self.shares.clear();
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::harness::{eth1, eventually, name, namespace, v4};
 use crate::talk::{Listener, reaches};
 
 /// Both kinds of segments.
-async fn segments() -> [Segment; 2] {
+pub(crate) async fn segments() -> [Segment; 2] {
     let bridge = Segment::bridge(namespace().await, name("lan")).await.unwrap();
     let switch = Segment::switch(Some(namespace().await), name("lan"));
     assert_eq!(bridge.kind(), &Kind::Bridge);
@@ -17,7 +17,7 @@ async fn segments() -> [Segment; 2] {
 }
 
 /// Namespaces on a segment, as its machines 1, 2 and so on, by the links `m1`, `m2` and so on.
-async fn machines(lan: &Segment, count: u8) -> Vec<Arc<Namespace>> {
+pub(crate) async fn machines(lan: &Segment, count: u8) -> Vec<Arc<Namespace>> {
     let mut machines = Vec::new();
     for node in 1..=count {
         let machine = namespace().await;
@@ -65,10 +65,10 @@ network_test!(loss_is_as_asked_and_repeatable, || async {
             let before = lan.link("m1").stats().await.unwrap().out.lost;
             lan.link("m1").impair(Direction::Out, &loss).await.unwrap();
             let got = listener.receive_numbered(&machines[0], FRAMES).await;
-            let lost = u64::from(FRAMES) - got.len() as u64;
+            let missing = u64::from(FRAMES) - got.len() as u64;
             // Five standard deviations: sqrt(4000 * 0.1 * 0.9) is 19.
-            assert!((305..495).contains(&lost), "{lost} of {FRAMES} lost");
-            assert_eq!(lan.link("m1").stats().await.unwrap().out.lost - before, lost);
+            assert!((305..495).contains(&missing), "{missing} of {FRAMES} lost");
+            assert_eq!(lan.link("m1").stats().await.unwrap().out.lost - before, missing);
             seen.push(got);
         }
         assert_eq!(seen[0], seen[1]);

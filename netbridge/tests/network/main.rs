@@ -4,9 +4,15 @@
 
 #[macro_use]
 mod harness;
+mod capture;
 mod faults;
+mod flood;
+mod foreign_bridge;
+mod hostile;
 mod lifecycle;
+mod lifetime;
 mod namespace;
+mod peer;
 mod socket;
 mod talk;
 mod tap;

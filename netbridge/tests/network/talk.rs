@@ -97,7 +97,7 @@ impl Listener {
         tokio::task::spawn_blocking(move || {
             let mut datagram = vec![0; length];
             let mut got = Vec::new();
-            socket.set_read_timeout(Some(Duration::from_millis(1000))).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
             for number in 0..count {
                 datagram[..2].copy_from_slice(&number.to_be_bytes());
                 sender.send_to(&datagram, to).unwrap();

@@ -115,6 +115,11 @@ pub const CASES: &[Case] = cases! {
     Running: lan::a_blocked_machine_is_cut_off_until_it_is_unblocked [block unblock] [needs Lan Cable];
     Running: lan::the_network_can_be_unplugged [] [needs Lan Cable];
     Running: lan::a_port_of_the_host_leads_into_the_machine [forward_port] [needs Lan];
+    Running: lan::a_partition_holds_until_it_is_healed [] [needs Lan];
+    Running: lan::a_partition_can_be_one_way [] [needs Lan];
+    Running: lan::a_link_delays_and_loses_what_it_is_told [] [needs Lan];
+    Running: lan::a_link_goes_down_and_up [] [needs Lan];
+    Running: lan::a_capture_has_what_passed_and_the_counts_too [] [needs Lan];
     Running: power::power_off_from_inside_is_seen [wait_for_shutdown] [needs Units Console];
 
     Power: power::a_machine_is_ready_for_everyone [start];

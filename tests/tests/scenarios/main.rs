@@ -3,6 +3,7 @@
 mod attacks;
 mod bad_input;
 mod death;
+mod faults;
 mod interrupted;
 mod killed;
 mod lan;

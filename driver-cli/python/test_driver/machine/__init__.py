@@ -9,6 +9,7 @@ from test_driver.duration import FIFTEEN_MINUTES, Duration, optional_seconds, pl
 from test_driver.errors import MachineError, RequestedAssertionFailed
 from test_driver.machine.impossible import refusal
 from test_driver.retry import retry, timed_out
+from test_driver.vlan import number_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
     from test_driver.client import Parameters
     from test_driver.driver import Driver
+    from test_driver.link import Link
     from test_driver.machine.qmp import QMPSession
+    from test_driver.vlan import VLan
 
 
 _TEXTS = frozenset(
@@ -341,6 +344,12 @@ class BaseMachine:
         """Forwards connections to a port of the host's loopback interface, 0 for any, to a port of the machine; returns the host's."""
         address = self._output("ForwardPort", host_port=int(host_port), guest_port=int(guest_port))
         return int(address.rpartition(":")[2])
+
+    def link(self, vlan: VLan | int) -> Link:
+        """What joins the machine to a VLAN: faults, counts and captures. The machine need not run."""
+        from test_driver.link import Link
+
+        return Link(self._driver, self.name, number_of(vlan))
 
     # Files
 

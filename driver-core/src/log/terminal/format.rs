@@ -93,6 +93,12 @@ impl Format {
                     text.push(machine, PLAIN, &format!("{}{after}", state_name(*state)));
                 }
             }
+            Kind::Network { vlan, change, .. } => {
+                if self.shows(Level::Info) {
+                    let link = if machine.is_some() { "link to " } else { "" };
+                    text.push(machine, PLAIN, &format!("{link}vlan {vlan}: {change}"));
+                }
+            }
             Kind::Command { command, status, elapsed, stdout, stderr } => {
                 if self.shows(Level::Debug) {
                     let ended = format!("command `{command}` ended with status {status} in {elapsed:.2} seconds");

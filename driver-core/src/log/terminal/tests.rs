@@ -2,6 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::event::{MachineState, Outcome, SpanId};
+use crate::spec::VlanId;
 
 fn settings(colours: bool, live: bool, level: Level) -> TerminalSettings {
     TerminalSettings { level, colours, live, consoles: Arc::new(true.into()), output: Some("out/hello".into()) }
@@ -34,6 +35,11 @@ fn console(machine: &str, line: &str) -> Event {
     event(machine, 0, Kind::Console { line: line.into() })
 }
 
+fn network(machine: &str, change: &str) -> Event {
+    let vlan = VlanId::new(1).unwrap();
+    event(machine, 0, Kind::Network { vlan, machines: vec!["server".into()], change: change.into() })
+}
+
 fn command(machine: &str, span: SpanId, status: i32, stdout: &str, stderr: &str) -> Event {
     let (stdout, stderr) = (stdout.into(), stderr.into());
     event(machine, span, Kind::Command { command: "x".into(), status, elapsed: 0.5, stdout, stderr })
@@ -46,6 +52,8 @@ fn story() -> Vec<Event> {
         event("", 0, Kind::RunStarted { test: "hello".into(), version: "1.0".into() }),
         event("server", 0, Kind::Machine { state: MachineState::Ready, detail: "pid 7".into() }),
         console("server", "Welcome"),
+        network("", "partition: server | client"),
+        network("server", "delay 50ms (out)"),
         event("server", 0, journal),
         message("", 0, Level::Debug, "hidden"),
         started("", 1, 0, "the page is served", true),
@@ -73,6 +81,8 @@ fn plain() {
 test hello (tandem 1.0)
 server: ready: pid 7
 server # Welcome
+vlan 1: partition: server | client
+server: link to vlan 1: delay 50ms (out)
 server # web.service: one
 server # web.service: two
 subtest: the page is served
@@ -98,6 +108,8 @@ fn coloured_and_indented() {
 <bold>test hello (tandem 1.0)<>
 server: ready: pid 7
 <dim>server # Welcome<>
+vlan 1: partition: server | client
+server: link to vlan 1: delay 50ms (out)
 <dim>server # web.service: one<>
 <dim>server # web.service: two<>
 <step>subtest: the page is served<>

@@ -73,7 +73,7 @@ mod tests {
     fn hex(message: &TcMessage) -> String {
         let mut bytes = vec![0; message.buffer_len()];
         message.emit(&mut bytes);
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
     }
 
     #[test]

@@ -11,11 +11,20 @@ pub(crate) const LONGEST: usize = 65_535 + 14 + 8;
 /// What a buffer holds: a [`Offload`] in front of a frame, and room for a tag that is put back.
 pub(crate) const BUFFER: usize = Offload::LENGTH + LONGEST + 4 + 1;
 
+/// How many buffers are offered where the last batch was small: each costs something, also if nothing comes into it.
+const FEW: usize = 8;
+
 /// Buffers for one batch, and what is in them.
 pub(crate) struct Batch {
     buffers: Vec<Box<[u8]>>,
-    frames: Vec<Taken>,
+    frames: Frames,
+    /// How many frames the last batch had.
+    last: usize,
 }
+
+/// The frames of a batch.
+#[derive(Default)]
+pub(crate) struct Frames(Vec<Taken>);
 
 /// One frame of a batch.
 #[derive(Clone, Copy, Debug)]
@@ -29,34 +38,39 @@ struct Taken {
 impl Batch {
     pub(crate) fn new() -> Self {
         let buffers = (0..BATCH).map(|_| vec![0; BUFFER].into_boxed_slice()).collect();
-        Self { buffers, frames: Vec::with_capacity(BATCH) }
+        Self { buffers, frames: Frames(Vec::with_capacity(BATCH)), last: 0 }
     }
 
     /// One that nothing can be received into.
     pub(crate) fn empty() -> Self {
-        Self { buffers: Vec::new(), frames: Vec::new() }
+        Self { buffers: Vec::new(), frames: Frames::default(), last: 0 }
     }
 
     pub(crate) fn clear(&mut self) {
-        self.frames.clear();
+        self.last = self.len();
+        self.frames.0.clear();
     }
 
-    /// Buffers for the next batch; what [`take`](Self::take) is told lies [`Offload::LENGTH`] behind the start of them.
-    pub(crate) fn buffers(&mut self) -> &mut [Box<[u8]>] {
-        &mut self.buffers
-    }
-
-    /// Takes the frame of `length` bytes that lies in a buffer.
-    pub(crate) fn take(&mut self, buffer: usize, length: usize, offload: Offload) {
-        self.frames.push(Taken { buffer, length, offload });
+    /// Buffers for the next batch, and what tells which frames lie in them, each [`Offload::LENGTH`] behind the start of one.
+    pub(crate) fn parts(&mut self) -> (&mut [Box<[u8]>], &mut Frames) {
+        let count = if self.last < FEW { FEW } else { BATCH };
+        let count = count.min(self.buffers.len());
+        (&mut self.buffers[..count], &mut self.frames)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.frames.len()
+        self.frames.0.len()
     }
 
     pub(crate) fn frame(&self, index: usize) -> (&[u8], Offload) {
-        let Taken { buffer, length, offload } = self.frames[index];
+        let Taken { buffer, length, offload } = self.frames.0[index];
         (&self.buffers[buffer][Offload::LENGTH..][..length], offload)
+    }
+}
+
+impl Frames {
+    /// Takes the frame of `length` bytes that lies in the buffer of this index.
+    pub(crate) fn take(&mut self, buffer: usize, length: usize, offload: Offload) {
+        self.0.push(Taken { buffer, length, offload });
     }
 }

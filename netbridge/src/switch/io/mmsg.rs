@@ -1,12 +1,13 @@
 //! Many frames with one system call: recvmmsg(2) and sendmmsg(2).
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 use super::batch::{BATCH, BUFFER};
 
-/// Room for the control messages that come with a frame: a `tpacket_auxdata`.
+/// Room for the control messages that come with a frame, which are aligned: a `tpacket_auxdata`.
 const CONTROL: usize = 64;
 
 /// What is received besides the bytes.
@@ -23,48 +24,51 @@ pub(crate) struct Received {
 const TAG_VALID: u32 = 1 << 4;
 const TPID_VALID: u32 = 1 << 6;
 
-#[repr(align(8))]
-#[derive(Clone, Copy)]
-struct Control([u8; CONTROL]);
-
-/// Receives without waiting, one datagram a buffer from `offset` on, as many as there are and buffers for.
+/// Receives without waiting, one datagram a buffer from `offset` on, as many as there are and buffers for; tells of each, with the index of
+/// its buffer.
 pub(crate) fn receive(
     socket: BorrowedFd<'_>,
     buffers: &mut [Box<[u8]>],
     offset: usize,
-    received: &mut [Received; BATCH],
+    mut each: impl FnMut(&mut [u8], usize, Received),
 ) -> io::Result<usize> {
-    let mut controls = [Control([0; CONTROL]); BATCH];
-    // SAFETY: all zeros are valid values of these structures of integers and pointers.
-    let (mut slices, mut messages): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) = unsafe { std::mem::zeroed() };
     let count = buffers.len().min(BATCH);
+    // Only as many are written as there are buffers: a batch of one shall not cost as much as a full one.
+    let mut controls = [const { MaybeUninit::<[u64; CONTROL / 8]>::uninit() }; BATCH];
+    let mut slices = [const { MaybeUninit::<libc::iovec>::uninit() }; BATCH];
+    let mut messages = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; BATCH];
     for (index, buffer) in buffers.iter_mut().take(count).enumerate() {
         let room = &mut buffer[offset..BUFFER - 4];
-        slices[index] = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
-        let header = &mut messages[index].msg_hdr;
-        header.msg_iov = &raw mut slices[index];
-        header.msg_iovlen = 1;
-        header.msg_control = controls[index].0.as_mut_ptr().cast();
-        header.msg_controllen = CONTROL as _;
+        let slice = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
+        // SAFETY: all zeros is a valid value of this structure of integers and pointers.
+        let mut message: libc::mmsghdr = unsafe { std::mem::zeroed() };
+        message.msg_hdr.msg_iov = slices[index].write(slice);
+        message.msg_hdr.msg_iovlen = 1;
+        message.msg_hdr.msg_control = controls[index].as_mut_ptr().cast();
+        message.msg_hdr.msg_controllen = CONTROL as _;
+        messages[index].write(message);
     }
-    // SAFETY: each message points to a slice of its own, which points into a buffer that nothing else borrows, and to a control buffer;
-    // their lengths are right, and all outlive the call.
+    // SAFETY: the first `count` messages are written. Each points to a slice of its own, which points into a buffer that nothing else
+    // borrows, and to a control buffer; their lengths are right, and all outlive the call.
     let got = unsafe {
         libc::recvmmsg(
             socket.as_raw_fd(),
-            messages.as_mut_ptr(),
+            messages.as_mut_ptr().cast(),
             count.try_into().unwrap_or(0),
             libc::MSG_DONTWAIT,
             ptr::null_mut(),
         )
     };
     let got = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
-    for (message, received) in messages.iter().zip(received.iter_mut()).take(got) {
-        *received = Received {
+    for (index, (message, buffer)) in messages.iter().zip(buffers).take(got).enumerate() {
+        // SAFETY: it is one of the first `count`.
+        let message = unsafe { message.assume_init_ref() };
+        let received = Received {
             length: usize::try_from(message.msg_len).unwrap_or(0),
             truncated: message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
             tag: tag(&message.msg_hdr),
         };
+        each(buffer, index, received);
     }
     Ok(got)
 }
@@ -91,24 +95,25 @@ fn tag(message: &libc::msghdr) -> Option<(u16, u16)> {
 /// Sends datagrams without waiting, each from slices of its own; says how many went out before the first that did not.
 ///
 /// An error is about the first one.
-pub(crate) fn send(socket: BorrowedFd<'_>, datagrams: &[[IoSlice<'_>; 2]]) -> io::Result<usize> {
-    // SAFETY: all zeros are valid values of these structures of integers and pointers.
-    let mut messages: [libc::mmsghdr; BATCH] = unsafe { std::mem::zeroed() };
-    let count = datagrams.len().min(BATCH);
-    for (message, slices) in messages.iter_mut().zip(datagrams) {
-        // An IoSlice is an iovec, says its documentation. The first is empty where nothing stands in front of the frame.
+pub(crate) fn send<'a>(socket: BorrowedFd<'_>, datagrams: impl Iterator<Item = [IoSlice<'a>; 2]>) -> io::Result<usize> {
+    let mut slices = [const { MaybeUninit::<[IoSlice<'a>; 2]>::uninit() }; BATCH];
+    let mut messages = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; BATCH];
+    let mut count: libc::c_uint = 0;
+    for ((message, slot), datagram) in messages.iter_mut().zip(&mut slices).zip(datagrams) {
+        let slices = slot.write(datagram);
+        // The first is empty where nothing stands in front of the frame.
         let skipped = usize::from(slices[0].is_empty());
-        message.msg_hdr.msg_iov = slices[skipped..].as_ptr().cast_mut().cast();
-        message.msg_hdr.msg_iovlen = (2 - skipped) as _;
+        // SAFETY: all zeros is a valid value of this structure of integers and pointers.
+        let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
+        // An IoSlice is an iovec, says its documentation.
+        header.msg_hdr.msg_iov = slices[skipped..].as_mut_ptr().cast();
+        header.msg_hdr.msg_iovlen = (2 - skipped) as _;
+        message.write(header);
+        count += 1;
     }
-    // SAFETY: each message points to slices that outlive the call, which only reads.
+    // SAFETY: the first `count` messages are written; each points to slices that outlive the call, which only reads.
     let sent = unsafe {
-        libc::sendmmsg(
-            socket.as_raw_fd(),
-            messages.as_mut_ptr(),
-            count.try_into().unwrap_or(0),
-            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
-        )
+        libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr().cast(), count, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
     };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }

@@ -1,4 +1,8 @@
 //! Packet sockets (packet(7)) on interfaces of the kernel: a veth end, or a tap that somebody else has the descriptor of.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "constants and sizes of the kernel's interface fit where they belong"
+)]
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -66,52 +70,43 @@ fn set<T>(socket: BorrowedFd<'_>, level: libc::c_int, option: libc::c_int, value
 }
 
 pub(super) fn receive(socket: BorrowedFd<'_>, batch: &mut Batch) -> io::Result<Taken> {
-    let mut received = [Received::default(); BATCH];
-    let mut taken = Taken::default();
-    let count = match mmsg::receive(socket, batch.buffers(), 0, &mut received) {
-        Ok(count) => count,
-        // The interface was set down, or is gone; or the kernel has no header for the frame.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENETDOWN | libc::EINVAL)) => {
-            taken.malformed += u64::from(error.raw_os_error() == Some(libc::EINVAL));
-            0
+    let mut malformed = 0;
+    let (buffers, frames) = batch.parts();
+    let got = mmsg::receive(socket, buffers, 0, |buffer, index, received| match unpack(buffer, received) {
+        Some((length, offload)) => frames.take(index, length, offload),
+        None => malformed += 1,
+    });
+    if let Err(error) = got {
+        match error.raw_os_error() {
+            // The interface was set down, or is gone.
+            Some(libc::ENETDOWN) => {}
+            // The kernel has no header for the frame.
+            Some(libc::EINVAL) => malformed += 1,
+            _ if is_passing(&error) => {}
+            _ => return Err(error),
         }
-        Err(error) if is_passing(&error) => 0,
-        Err(error) => return Err(error),
-    };
-    for (index, received) in received.iter().enumerate().take(count) {
-        let buffer = &mut batch.buffers()[index];
-        let header = buffer.first_chunk().map(|header| Offload::from_bytes(*header));
-        let (Some(mut offload), false) = (header, received.truncated || received.length < Offload::LENGTH + HEADER)
-        else {
-            taken.malformed += 1;
-            continue;
-        };
-        let mut length = received.length - Offload::LENGTH;
-        if let Some((tpid, tci)) = received.tag {
-            match offload::insert_tag(&mut buffer[Offload::LENGTH..], length, &mut offload, tpid, tci) {
-                Some(longer) => length = longer,
-                None => {
-                    taken.malformed += 1;
-                    continue;
-                }
-            }
-        }
-        batch.take(index, length, offload);
     }
-    Ok(taken)
+    Ok(Taken { malformed, ..Taken::default() })
+}
+
+/// The length of the frame in a buffer, and what it lacks; none if it is no frame.
+fn unpack(buffer: &mut [u8], received: Received) -> Option<(usize, Offload)> {
+    let mut offload = Offload::from_bytes(*buffer.first_chunk()?);
+    let length =
+        received.length.checked_sub(Offload::LENGTH).filter(|length| *length >= HEADER && !received.truncated)?;
+    let length = match received.tag {
+        Some((tpid, tci)) => offload::insert_tag(&mut buffer[Offload::LENGTH..], length, &mut offload, tpid, tci)?,
+        None => length,
+    };
+    Some((length, offload))
 }
 
 pub(super) fn send(socket: BorrowedFd<'_>, frames: &[(&[u8], Offload)]) -> io::Result<usize> {
-    let count = frames.len().min(BATCH);
     let mut headers = [[0; Offload::LENGTH]; BATCH];
     for (header, (_, offload)) in headers.iter_mut().zip(frames) {
         *header = offload.to_bytes();
     }
-    let mut datagrams = [[IoSlice::new(&[]); 2]; BATCH];
-    for ((slices, header), (data, _)) in datagrams.iter_mut().zip(&headers).zip(frames) {
-        *slices = [IoSlice::new(header), IoSlice::new(data)];
-    }
-    mmsg::send(socket, &datagrams[..count])
+    mmsg::send(socket, headers.iter().zip(frames).map(|(header, (data, _))| [IoSlice::new(header), IoSlice::new(data)]))
 }
 
 /// Frames that found no room in the socket, since the last call.

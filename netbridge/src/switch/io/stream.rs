@@ -3,9 +3,9 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use nix::sys::socket::{MsgFlags, recv, sendmsg};
+use nix::sys::socket::{MsgFlags, Shutdown, recv, sendmsg, shutdown};
 
-use super::batch::{BATCH, Batch};
+use super::batch::Batch;
 use super::{Taken, is_passing};
 use crate::frame::Offload;
 use crate::switch::stream::{Decoder, Outbox, Unsent};
@@ -32,7 +32,7 @@ impl Stream {
         let mut taken = Taken::default();
         // What is left of the last read comes first.
         self.unpack(batch, &mut taken)?;
-        if batch.len() < BATCH && !taken.more {
+        if !taken.more {
             match recv(self.socket.as_raw_fd(), self.decoder.space(), MsgFlags::MSG_DONTWAIT) {
                 Ok(0) => taken.ended = true,
                 Ok(length) => self.decoder.filled(length),
@@ -52,11 +52,20 @@ impl Stream {
 
     /// Moves frames into the batch until it is full.
     fn unpack(&mut self, batch: &mut Batch, taken: &mut Taken) -> io::Result<()> {
-        while batch.len() < BATCH {
-            let Some(frame) = self.decoder.next_frame().map_err(io::Error::other)? else { return Ok(()) };
+        while batch.len() < batch.parts().0.len() {
+            let frame = match self.decoder.next_frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Ok(()),
+                Err(giant) => {
+                    // The other side shall notice.
+                    let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, giant));
+                }
+            };
             let index = batch.len();
-            batch.buffers()[index][Offload::LENGTH..][..frame.len()].copy_from_slice(frame);
-            batch.take(index, frame.len(), Offload::default());
+            let (buffers, frames) = batch.parts();
+            buffers[index][Offload::LENGTH..][..frame.len()].copy_from_slice(frame);
+            frames.take(index, frame.len(), Offload::default());
         }
         taken.more = true;
         Ok(())

@@ -58,8 +58,8 @@ impl Tap {
     pub(super) fn receive(&mut self, batch: &mut Batch) -> io::Result<Taken> {
         let mut taken = Taken::default();
         let before = if self.header { 0 } else { Offload::LENGTH };
-        for index in 0..BATCH {
-            let buffer = &mut batch.buffers()[index];
+        let (buffers, frames) = batch.parts();
+        for (index, buffer) in buffers.iter_mut().enumerate() {
             let length = match unistd::read(&self.descriptor, &mut buffer[before..]) {
                 Ok(0) => {
                     taken.ended = true;
@@ -84,7 +84,7 @@ impl Tap {
             let header = buffer.first_chunk().filter(|_| self.header);
             let offload = header.map(|header| Offload::from_bytes(*header)).unwrap_or_default();
             match length {
-                Some(length) if length >= HEADER => batch.take(index, length, offload),
+                Some(length) if length >= HEADER => frames.take(index, length, offload),
                 _ => taken.malformed += 1,
             }
         }

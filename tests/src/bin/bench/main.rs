@@ -15,6 +15,7 @@ mod memory;
 mod raw;
 mod raw_vm;
 mod samples;
+mod segments;
 mod table;
 mod tandem;
 mod vm;
@@ -66,6 +67,8 @@ enum What {
     Vm,
     /// LANs between containers and VMs; a kernel bridge and, with vde2, upstream's way beside them.
     Lan,
+    /// Segments of netbridge between each two kinds of ports; a plain bridge and, with vde2, upstream's way beside them.
+    Netbridge,
 }
 
 fn main() -> ExitCode {
@@ -113,6 +116,7 @@ async fn measure(arguments: &Arguments) -> TestResult {
             What::Console => console::measure(&bench).await?,
             What::Vm => vm::measure(&bench).await?,
             What::Lan => lan::measure(&bench).await?,
+            What::Netbridge => segments::measure(&bench).await?,
         });
     }
     write!(std::io::stdout(), "{table}")?;

@@ -56,6 +56,11 @@ impl Row {
         Self::new(what, RATE, ours)
     }
 
+    /// Thousands of frames per second; none if there are no samples.
+    pub(crate) fn frame_rates(what: impl Into<String>, ours: &Samples) -> Option<Self> {
+        Self::new(what, FRAME_RATE, ours)
+    }
+
     /// A thing that this host has not what it takes to measure.
     pub(crate) fn lacking(what: impl Into<String>, why: impl Into<String>) -> Self {
         Self { what: what.into(), unit: "", ours: None, against: None, ratio: None, lacking: Some(why.into()) }
@@ -77,8 +82,10 @@ impl Row {
 
 const RATE: &str = "Gbit/s";
 
+const FRAME_RATE: &str = "kfps";
+
 fn worst(unit: &str) -> Worst {
-    if unit == RATE { Worst::Least } else { Worst::Most }
+    if [RATE, FRAME_RATE].contains(&unit) { Worst::Least } else { Worst::Most }
 }
 
 impl Table {

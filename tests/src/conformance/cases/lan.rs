@@ -1,7 +1,13 @@
 //! The LAN between machines.
 
+use std::path::Path;
+use std::time::Duration;
+
+use driver_core::lan::{CaptureOptions, Direction, Impairment, Link, Vlan};
+use driver_core::machine::Machine;
+
 use super::super::stage::{ONE, SOON, Stage, TWO};
-use crate::TestResult;
+use crate::{TestResult, pcapng};
 
 pub(in super::super) async fn machines_know_and_reach_each_other(stage: &Stage) -> TestResult {
     let (one, two) = (stage.up().await?, stage.two());
@@ -26,22 +32,134 @@ pub(in super::super) async fn interfaces_are_those_of_the_plan(stage: &Stage) ->
 
 pub(in super::super) async fn broadcasts_are_heard(stage: &Stage) -> TestResult {
     let (one, two) = (stage.up().await?, stage.two());
-    let hear = "rm -f heard; nohup python3 -c \"
+    hear(two).await?;
+    speak(one, "to all").await?;
+    two.wait_until_succeeds("[ \"$(cat heard)\" = 'to all' ]", SOON).await?;
+    Ok(())
+}
+
+/// Has a machine write the next broadcast to the file `heard`.
+async fn hear(machine: &Machine) -> TestResult {
+    let hear = "rm -f heard listening; nohup python3 -c \"
 import socket
 s = socket.socket(type=socket.SOCK_DGRAM)
 s.bind(('', 4000))
 open('listening', 'w')
 said = s.recv(100).decode()
 open('heard', 'w').write(said)\" >/dev/null 2>&1 &";
-    two.succeed(hear, Some(SOON)).await?;
-    two.wait_for_file("listening", SOON).await?;
-    let speak = "python3 -c \"
+    machine.succeed(hear, Some(SOON)).await?;
+    machine.wait_for_file("listening", SOON).await?;
+    Ok(())
+}
+
+/// Has a machine broadcast some words.
+async fn speak(machine: &Machine, words: &str) -> TestResult {
+    let speak = format!(
+        "python3 -c \"
 import socket
 s = socket.socket(type=socket.SOCK_DGRAM)
 s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-s.sendto(b'to all', ('192.168.1.255', 4000))\"";
-    one.succeed(speak, Some(SOON)).await?;
-    two.wait_until_succeeds("[ \"$(cat heard)\" = 'to all' ]", SOON).await?;
+s.sendto(b'{words}', ('192.168.1.255', 4000))\""
+    );
+    machine.succeed(&speak, Some(SOON)).await?;
+    Ok(())
+}
+
+/// The LAN of both machines, and the first one's link to it.
+fn lan(stage: &Stage) -> TestResult<(&Vlan, Link)> {
+    let vlan = stage.run().vlans().first().ok_or("there is no LAN")?;
+    Ok((vlan, stage.one().link(vlan.id())?))
+}
+
+pub(in super::super) async fn a_partition_holds_until_it_is_healed(stage: &Stage) -> TestResult {
+    let (one, two) = (stage.up().await?, stage.two());
+    let (vlan, _) = lan(stage)?;
+    two.succeed("ping -c 1 -W 10 one", Some(SOON)).await?;
+    for isolate in [false, true] {
+        if isolate {
+            vlan.isolate(ONE).await?;
+        } else {
+            vlan.partition(&[vec![ONE], vec![TWO]]).await?;
+        }
+        one.fail("ping -c 1 -W 1 two", Some(SOON)).await?;
+        two.fail("ping -c 1 -W 1 one", Some(SOON)).await?;
+        vlan.heal().await?;
+        two.wait_until_succeeds("ping -c 1 -W 1 one", SOON).await?;
+    }
+    Ok(())
+}
+
+pub(in super::super) async fn a_partition_can_be_one_way(stage: &Stage) -> TestResult {
+    let (one, two) = (stage.up().await?, stage.two());
+    let (vlan, _) = lan(stage)?;
+    vlan.partition_one_way(&[ONE], &[TWO]).await?;
+    hear(two).await?;
+    speak(one, "not to two").await?;
+    // Who speaks hears himself, too.
+    hear(one).await?;
+    speak(two, "to one").await?;
+    for machine in [one, two] {
+        machine.wait_until_succeeds("[ \"$(cat heard)\" = 'to one' ]", SOON).await?;
+    }
+    vlan.heal().await?;
+    hear(two).await?;
+    speak(one, "to two").await?;
+    two.wait_until_succeeds("[ \"$(cat heard)\" = 'to two' ]", SOON).await?;
+    two.wait_until_succeeds("ping -c 1 -W 1 one", SOON).await?;
+    Ok(())
+}
+
+pub(in super::super) async fn a_link_delays_and_loses_what_it_is_told(stage: &Stage) -> TestResult {
+    let (_, two) = (stage.up().await?, stage.two());
+    let (_, link) = lan(stage)?;
+    // Neighbours know each other before anything is slow.
+    two.succeed("ping -c 1 -W 10 one", Some(SOON)).await?;
+    let slow = Impairment { delay: Duration::from_millis(300), ..Impairment::default() };
+    link.impair(Direction::Both, &slow).await?;
+    let said = two.succeed("ping -c 1 -W 30 one", Some(SOON)).await?;
+    let took: f64 = said.split("time=").nth(1).and_then(|rest| rest.split(' ').next()).ok_or("no time")?.parse()?;
+    assert!(took >= 600.0, "{took} ms");
+    let lossy = Impairment { loss: 1.0, ..Impairment::default() };
+    link.impair(Direction::Out, &lossy).await?;
+    link.impair(Direction::In, &Impairment::default()).await?;
+    two.fail("ping -c 2 -W 1 one", Some(SOON)).await?;
+    assert!(link.stats().await?.out.lost > 0, "{:?}", link.stats().await?);
+    link.clear().await?;
+    two.wait_until_succeeds("ping -c 1 -W 1 one", SOON).await?;
+    Ok(())
+}
+
+pub(in super::super) async fn a_link_goes_down_and_up(stage: &Stage) -> TestResult {
+    let (_, two) = (stage.up().await?, stage.two());
+    let (_, link) = lan(stage)?;
+    link.down().await?;
+    two.fail("ping -c 1 -W 1 one", Some(SOON)).await?;
+    // Twice is once.
+    link.down().await?;
+    link.up().await?;
+    two.wait_until_succeeds("ping -c 1 -W 1 one", SOON).await?;
+    Ok(())
+}
+
+pub(in super::super) async fn a_capture_has_what_passed_and_the_counts_too(stage: &Stage) -> TestResult {
+    let (_, two) = (stage.up().await?, stage.two());
+    let (vlan, link) = lan(stage)?;
+    let before = link.stats().await?;
+    let whole = vlan.capture(Path::new("lan/whole.pcapng"), CaptureOptions::default()).await?;
+    let own = link.capture(Path::new("lan/one.pcapng"), CaptureOptions::default()).await?;
+    let paths = [whole.path().to_owned(), own.path().to_owned()];
+    two.succeed("ping -c 3 -i 0.2 -W 10 one", Some(SOON)).await?;
+    for (capture, path) in [whole, own].into_iter().zip(paths) {
+        let summary = capture.finish().await?;
+        // Three requests, three replies, and whatever else machines say to each other.
+        assert!(summary.frames >= 6 && summary.dropped == 0, "{summary:?}");
+        assert_eq!(pcapng::frames(&path)?, summary.frames);
+        assert!(path.starts_with(stage.output().canonicalize()?), "{}", path.display());
+    }
+    let after = vlan.stats().await?;
+    assert_eq!(after.keys().collect::<Vec<_>>(), [ONE, TWO]);
+    assert!(after[ONE].out.frames >= before.out.frames + 3 && after[ONE].r#in.frames >= before.r#in.frames + 3);
+    assert!(after[TWO].out.bytes > 3 * 64, "{after:?}");
     Ok(())
 }
 
