@@ -51,6 +51,20 @@ fn qemu_joins_lans_without_taps() -> TestResult {
 }
 
 #[test]
+fn qemu_shares_a_switch_with_containers() -> TestResult {
+    if !requirement::virtual_machines() {
+        return Ok(());
+    }
+    let _lock = host_lock::shared()?;
+    let script = include_str!("mixed.py").replace("# [tool.tandem]\n", "# [tool.tandem]\n# lan = \"switch\"\n");
+    let ended = Program::start(TANDEM, &["run", "mixed.py"], &[("mixed.py", &script)])?.wait(PATIENCE)?;
+    assert_eq!(ended.status, 0, "{}", ended.stderr);
+    let said = [&*ended.stdout, &*ended.stderr].concat();
+    assert!(said.contains("joins VLAN 1 by a socket: the LAN is a switch in user space"), "{said}");
+    Ok(())
+}
+
+#[test]
 fn qemu_has_all_verbs_of_scripts() -> TestResult {
     if !requirement::virtual_machines() {
         return Ok(());
