@@ -33,8 +33,10 @@ impl Link {
         &self.name
     }
 
-    /// Has the link treat frames in one direction as `impairment` says, from the next frame on. It replaces what was asked before;
-    /// frames that are under way arrive.
+    /// Has the link treat frames in one direction as `impairment` says, from the next frame on. It replaces what was asked before.
+    ///
+    /// Frames that are under way arrive when they would have, but for those on the way out that the kernel holds back when the switch takes
+    /// over from it.
     pub async fn impair(&self, direction: Direction, impairment: &Impairment) -> Result<(), Error> {
         self.segment.impair(&self.name, direction, impairment).await
     }

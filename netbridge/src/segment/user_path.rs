@@ -140,7 +140,14 @@ impl Inner {
         self.ensure_trunk(state).await?;
         let packet = self.unbound_packet_socket(&port.device).await?;
         let carried = carried(port).await;
-        clear_netem(port).await?;
+        let [out, into] = &mut port.shaped;
+        // What waits in the one arrives. In front of the other the switch takes over, so that what waits there has nowhere to go.
+        if let Some(into) = into {
+            into.clear().await?;
+        }
+        if let Some(out) = out.take() {
+            out.remove().await?;
+        }
         // Between these two its frames get lost: none is treated twice, or past its link's faults.
         port.device.leave().await?;
         packet::bind(packet.as_fd(), port.device.index()).map_err(self.broken("open a packet socket on a port"))?;
