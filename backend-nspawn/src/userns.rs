@@ -22,8 +22,9 @@ pub(crate) struct Namespaces {
 /// Makes the namespaces; blocks for about a millisecond. Ids 0 to 65535 inside are `first_id` and on outside; without ids of its own the
 /// container shares the host's.
 pub(crate) fn create(first_id: Option<u32>) -> io::Result<Namespaces> {
-    let (made, report) = rustix::pipe::pipe()?;
-    let (go_on, release) = rustix::pipe::pipe()?;
+    // Closed in programs that other threads start meanwhile: one that lived on with `release` would keep the child from its end.
+    let (made, report) = io::pipe()?;
+    let (go_on, release) = io::pipe()?;
     let keep = [report.as_raw_fd(), go_on.as_raw_fd()];
     // SAFETY: `hold` only makes system calls.
     let mut child = unsafe {

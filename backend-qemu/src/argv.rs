@@ -65,13 +65,22 @@ pub struct Base<'a> {
     pub format: &'a str,
 }
 
-/// A network interface: a tap of the driver's.
+/// A network interface.
 #[derive(Clone, Copy, Debug)]
 pub struct Interface {
-    /// The tap's descriptor.
-    pub tap: RawFd,
+    /// What it is plugged into.
+    pub netdev: Netdev,
     /// Its MAC address.
     pub mac: [u8; 6],
+}
+
+/// What an interface is plugged into, by a descriptor of the driver's.
+#[derive(Clone, Copy, Debug)]
+pub enum Netdev {
+    /// A tap.
+    Tap(RawFd),
+    /// A socket, each datagram of which is a frame. QEMU has this since 7.2.
+    Dgram(RawFd),
 }
 
 /// Descriptors of connected sockets.
@@ -229,12 +238,12 @@ impl Machine<'_> {
     fn interfaces(&self) -> Vec<String> {
         let interface = |(number, interface): (usize, &Interface)| {
             let mac = interface.mac.map(|byte| format!("{byte:02x}")).join(":");
-            words(&[
-                "-netdev",
-                &format!("tap,id={},fd={}", netdev(number), interface.tap),
-                "-device",
-                &format!("virtio-net-pci,netdev={},mac={mac}", netdev(number)),
-            ])
+            let id = netdev(number);
+            let backend = match interface.netdev {
+                Netdev::Tap(descriptor) => format!("tap,id={id},fd={descriptor}"),
+                Netdev::Dgram(descriptor) => format!("dgram,id={id},local.type=fd,local.str={descriptor}"),
+            };
+            words(&["-netdev", &backend, "-device", &format!("virtio-net-pci,netdev={id},mac={mac}")])
         };
         self.interfaces.iter().enumerate().flat_map(interface).collect()
     }
@@ -309,11 +318,11 @@ mod tests {
     #[test]
     fn interfaces_keep_their_order_and_their_address() {
         let interfaces = [
-            Interface { tap: 7, mac: [0x52, 0x54, 0, 0x12, 1, 0xa] },
-            Interface { tap: 8, mac: [0x52, 0x54, 0, 0x12, 2, 0xa] },
+            Interface { netdev: Netdev::Tap(7), mac: [0x52, 0x54, 0, 0x12, 1, 0xa] },
+            Interface { netdev: Netdev::Dgram(8), mac: [0x52, 0x54, 0, 0x12, 2, 0xa] },
         ];
         let argv = Machine { interfaces: &interfaces, ..machine() }.argv();
-        assert_eq!(values(&argv, "-netdev"), ["tap,id=net0,fd=7", "tap,id=net1,fd=8"]);
+        assert_eq!(values(&argv, "-netdev"), ["tap,id=net0,fd=7", "dgram,id=net1,local.type=fd,local.str=8"]);
         assert!(argv.contains(&"virtio-net-pci,netdev=net1,mac=52:54:00:12:02:0a".to_owned()));
     }
 

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use driver_core::backend::{Descriptors, StartRequest};
+use driver_core::event::Recorder;
 use driver_core::run::within;
 use netbridge::Port;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -15,8 +16,9 @@ use tokio::process::Child;
 use tokio::time::timeout;
 
 use crate::accel::{self, Accel};
-use crate::argv::{Base, Channels, Disk, Interface, Machine};
+use crate::argv::{self, Base, Channels, Disk, Interface, Machine};
 use crate::disks::{self, Files, Shown};
+use crate::lan::{self, Cable};
 use crate::process::{self, User};
 pub(crate) use crate::tools::Tools;
 use crate::tools::{self, ROOT_TAG};
@@ -39,11 +41,18 @@ pub(crate) struct Boot {
     pub(crate) journal: Option<UnixStream>,
     /// The LANs' side of its interfaces.
     pub(crate) ports: Vec<Port>,
+    /// The name by which QEMU knows what the interface with this index is plugged into.
+    pub(crate) netdev: fn(usize) -> String,
 }
 
 /// Boots a VM until QEMU runs.
-pub(crate) async fn start(tools: &Tools, request: &StartRequest, descriptors: &Descriptors) -> io::Result<Boot> {
-    let (ports, taps) = plug(request, descriptors).await?;
+pub(crate) async fn start(
+    tools: &Tools,
+    request: &StartRequest,
+    descriptors: &Descriptors,
+    recorder: &Recorder,
+) -> io::Result<Boot> {
+    let (ports, cables) = lan::plug(request, descriptors, recorder).await?;
     let (qmp, its_qmp) = process::channel()?;
     let (serial, its_serial) = process::channel()?;
     let (shell, its_shell) = process::channel()?;
@@ -55,7 +64,7 @@ pub(crate) async fn start(tools: &Tools, request: &StartRequest, descriptors: &D
         let (tools, request) = (tools.clone(), request.clone());
         let channels =
             Ends { qmp: its_qmp, serial: its_serial, shell: its_shell, launch: its_launch, journal: its_journal };
-        move || spawn(&tools, &request, channels, taps)
+        move || spawn(&tools, &request, channels, cables)
     };
     let begin = {
         let request = request.clone();
@@ -65,24 +74,12 @@ pub(crate) async fn start(tools: &Tools, request: &StartRequest, descriptors: &D
     let (mut qemu, helpers) = within(&descriptors.init, job).await?;
     let running = timeout(request.boot_timeout, running(&mut qemu, launch)).await;
     match running.unwrap_or_else(|_| Err(io::Error::other("QEMU did not run within `boot-timeout`"))) {
-        Ok(()) => Ok(Boot { qemu, helpers, qmp, serial, shell, journal, ports }),
+        Ok(()) => Ok(Boot { qemu, helpers, qmp, serial, shell, journal, ports, netdev: argv::netdev }),
         Err(error) => {
             let _ = qemu.kill().await;
             Err(explained(&error, request, descriptors).await)
         }
     }
-}
-
-/// Plugs the VM's taps in.
-async fn plug(request: &StartRequest, descriptors: &Descriptors) -> io::Result<(Vec<Port>, Vec<OwnedFd>)> {
-    let (mut ports, mut taps) = (Vec::new(), Vec::new());
-    for attachment in &request.attachments {
-        let segment = descriptors.segment(attachment)?;
-        let (port, tap) = segment.tap(attachment.port(&request.machine.name)).await.map_err(io::Error::other)?;
-        ports.push(port);
-        taps.push(tap);
-    }
-    Ok((ports, taps))
 }
 
 /// The socket of the virtiofsd that shows a share, in the state directory.
@@ -105,7 +102,7 @@ struct Ends {
 }
 
 /// Starts QEMU, and before it what it needs. Runs inside the run's namespaces.
-fn spawn(tools: &Tools, request: &StartRequest, ends: Ends, taps: Vec<OwnedFd>) -> io::Result<(Child, Vec<Child>)> {
+fn spawn(tools: &Tools, request: &StartRequest, ends: Ends, cables: Vec<Cable>) -> io::Result<(Child, Vec<Child>)> {
     let Files { kernel, initrd, shares, disks, open } = disks::prepare(tools, request)?;
     let mut helpers = Vec::new();
     for Shown { tag, directory } in &shares {
@@ -114,10 +111,10 @@ fn spawn(tools: &Tools, request: &StartRequest, ends: Ends, taps: Vec<OwnedFd>) 
         helpers.push(process::share(program, directory, &socket, request.first_id, &log)?);
     }
     let machine = &request.machine;
-    let interfaces: Vec<Interface> = taps
+    let interfaces: Vec<Interface> = cables
         .iter()
         .zip(&request.attachments)
-        .map(|(tap, attachment)| Interface { tap: tap.as_raw_fd(), mac: attachment.mac })
+        .map(|(cable, attachment)| Interface { netdev: cable.netdev(), mac: attachment.mac })
         .collect();
     let base = |(index, format): (usize, &'static str)| Base { descriptor: open[index].as_raw_fd(), format };
     let disks: Vec<Disk<'_>> = disks
@@ -152,7 +149,7 @@ fn spawn(tools: &Tools, request: &StartRequest, ends: Ends, taps: Vec<OwnedFd>) 
     .argv();
     let mut inherited = vec![ends.qmp, ends.serial, ends.shell, ends.launch];
     inherited.extend(ends.journal);
-    inherited.extend(taps);
+    inherited.extend(cables.into_iter().map(Cable::into_descriptor));
     inherited.extend(open.into_iter().map(OwnedFd::from));
     let group = if tools.accel == Accel::Kvm { accel::group()? } else { None };
     let user = request.first_id.map(|id| User { id, group });
@@ -191,6 +188,9 @@ async fn explained(error: &io::Error, request: &StartRequest, descriptors: &Desc
     let log = within(&descriptors.init, move || fs::read_to_string(log)).await.unwrap_or_default();
     if let Some(last) = log.lines().last() {
         let _ = write!(text, "; virtiofsd said: {last}");
+    }
+    if text.contains("dgram") {
+        text.push_str("; to join a LAN without a tap needs QEMU 7.2: have /dev/net/tun, or a newer QEMU");
     }
     if !request.machine.qemu_args.is_empty() {
         let arguments = request.machine.qemu_args.join(" ");

@@ -19,7 +19,6 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::{Instant, timeout};
 
-use crate::argv;
 use crate::boot::{self, Boot, Tools};
 use crate::channel::Channel;
 use crate::monitor::Qmp;
@@ -51,7 +50,10 @@ pub(crate) struct Shared {
     pub(crate) rebooting: AtomicBool,
     /// When a VM that boots must be ready.
     pub(crate) deadline: watch::Sender<Instant>,
-    ports: Vec<Port>,
+    /// See [`Boot::netdev`].
+    netdev: fn(usize) -> String,
+    /// They go with the VM.
+    _ports: Vec<Port>,
 }
 
 impl Vm {
@@ -64,13 +66,13 @@ impl Vm {
     ) -> Result<Self, MachineError> {
         let name = request.machine.name.clone();
         let broken = |error: io::Error| MachineError::new(&name, "start", error.to_string()).source(error);
-        let boot = boot::start(tools, &request, &descriptors).await.map_err(broken)?;
+        let boot = boot::start(tools, &request, &descriptors, console.recorder()).await.map_err(broken)?;
         Self::of(boot, request, console).map_err(broken)
     }
 
     /// The VM of a QEMU that runs.
     pub(crate) fn of(boot: Boot, request: StartRequest, console: Console) -> io::Result<Self> {
-        let Boot { qemu, helpers, qmp, serial, shell, journal, ports } = boot;
+        let Boot { qemu, helpers, qmp, serial, shell, journal, ports, netdev } = boot;
         let (qmp, serial, shell) =
             (UnixStream::from_std(qmp)?, UnixStream::from_std(serial)?, UnixStream::from_std(shell)?);
         let (said, typing) = serial.into_split();
@@ -88,7 +90,8 @@ impl Vm {
             typing: Mutex::new(typing),
             rebooting: AtomicBool::new(false),
             deadline: watch::Sender::new(Instant::now() + request.boot_timeout),
-            ports,
+            netdev,
+            _ports: ports,
             request,
         });
         let (alive, gone) = watch::channel(());
@@ -193,11 +196,10 @@ impl Guest for Vm {
 #[async_trait]
 impl Cable for Vm {
     async fn set(&self, attachment: usize, plugged: bool) -> Result<(), MachineError> {
-        let Shared { life, ports, qmp, .. } = &*self.shared;
-        life.plug(ports, attachment, plugged).await?;
-        // Its guest sees the carrier come and go.
+        let Shared { life, netdev, qmp, .. } = &*self.shared;
         let operation = if plugged { "plug in the network" } else { "pull the network" };
-        qmp.execute(life, operation, SetLink { name: argv::netdev(attachment), up: plugged }).await?;
+        // QEMU lets no frame pass from then on, and its guest sees the carrier come and go. The link to the LAN stays as it is.
+        qmp.execute(life, operation, SetLink { name: netdev(attachment), up: plugged }).await?;
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ mod input;
 mod journal;
 pub mod kernel;
 pub mod keys;
+mod lan;
 mod monitor;
 mod power;
 mod preflight;

@@ -62,6 +62,9 @@ pub struct StartRequest {
     pub attachments: Vec<Attachment>,
     /// A directory of this machine's own that lives as long as the run. It exists only in the run's mount namespace, on tmpfs.
     pub state: PathBuf,
+    /// A directory for sockets of all machines of the run that the driver, too, has to see. Its path is short, and the same within the run's
+    /// mount namespace and outside of it.
+    pub sockets: PathBuf,
     /// The run's cgroup in each hierarchy, below which the machine gets one of its own ([`crate::run::cgroup::make`]).
     pub cgroups: Vec<PathBuf>,
     /// First of [`crate::run::IDS`] host user and group ids that are this machine's alone; none where the driver may not hand out ids.

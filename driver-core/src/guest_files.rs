@@ -162,6 +162,7 @@ mod tests {
             hosts: Vec::new(),
             attachments: Vec::new(),
             state: "/state".into(),
+            sockets: "/sockets".into(),
             cgroups: Vec::new(),
             first_id: None,
             allow_reboot: false,

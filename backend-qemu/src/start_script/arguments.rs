@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use driver_core::backend::StartRequest;
+use driver_core::spec::VlanId;
 
 /// Longest path of a unix socket in bytes (unix(7)): its last byte is a NUL.
 const SOCKET_PATH_MAX: usize = 107;
@@ -82,14 +83,22 @@ pub(super) fn arguments(request: &StartRequest, places: &Places) -> Vec<OsString
     arguments
 }
 
-/// What is added to the driver's own environment, which the script inherits.
-pub(super) fn environment(places: &Places) -> Vec<(&'static str, OsString)> {
-    vec![
+/// What is added to the driver's own environment, which the script inherits. Each VLAN of the machine is a directory for VDE.
+pub(super) fn environment(places: &Places, vlans: &[(VlanId, PathBuf)]) -> Vec<(String, OsString)> {
+    let own = [
         ("TMPDIR", places.state.clone().into()),
         ("SHARED_DIR", places.shared.clone().into()),
         ("USE_TMPDIR", "1".into()),
         ("NIX_EFI_VARS", places.efi_vars.clone().into()),
-    ]
+    ];
+    let own = own.map(|(name, value)| (name.to_owned(), value));
+    let vlan = |(vlan, directory): &(VlanId, PathBuf)| (format!("QEMU_VDE_SOCKET_{vlan}"), directory.clone().into());
+    own.into_iter().chain(vlans.iter().map(vlan)).collect()
+}
+
+/// What upstream's start scripts call what the interface with this index is plugged into.
+pub(super) fn netdev(index: usize) -> String {
+    format!("vlan{}", index + 1)
 }
 
 /// A path inside one of QEMU's options, where a doubled comma is read as one (qemu(1), "Standard options").
@@ -110,6 +119,7 @@ mod tests {
             hosts: Vec::new(),
             attachments: Vec::new(),
             state: state.into(),
+            sockets: "/sockets".into(),
             cgroups: Vec::new(),
             first_id: None,
             allow_reboot: false,
@@ -142,14 +152,17 @@ mod tests {
 
     #[test]
     fn environment_is_upstreams() {
-        let environment = environment(&Places::of(&request("/s/web")));
+        let vlans = [(VlanId::new(2).unwrap(), "/s/vde2".into()), (VlanId::new(11).unwrap(), "/s/vde11".into())];
+        let environment = environment(&Places::of(&request("/s/web")), &vlans);
         let expected = [
             ("TMPDIR", "/s/web"),
             ("SHARED_DIR", "/s/shared_xchg"),
             ("USE_TMPDIR", "1"),
             ("NIX_EFI_VARS", "/s/web/web-efi-vars.fd"),
+            ("QEMU_VDE_SOCKET_2", "/s/vde2"),
+            ("QEMU_VDE_SOCKET_11", "/s/vde11"),
         ];
-        assert_eq!(environment, expected.map(|(name, value)| (name, value.into())));
+        assert_eq!(environment, expected.map(|(name, value)| (name.to_owned(), value.into())));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! The program is given QEMU's arguments for the driver's connections and ends with an `exec` of QEMU. What the guest runs is its own affair; it
 //! says upstream's banner on hvc0 when its shell is there.
 //!
+//! Its QEMU plugs itself into the machine's VLANs by VDE, as upstream's does: each is a directory that an environment variable names.
+//!
 //! It runs as the user who runs the test, like everything else of upstream's, but gains nothing by setuid programs (no new privileges), and
 //! sees the host's files and network, the run's state, and of processes only the machine's own.
 
@@ -15,7 +17,7 @@ use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -23,14 +25,14 @@ use driver_core::backend::{Descriptors, StartRequest};
 use driver_core::console::Console;
 use driver_core::error::MachineError;
 use driver_core::run::within;
-use driver_core::spec::{MachineSpec, Problem, Root};
+use driver_core::spec::{MachineSpec, Problem, Root, VlanId};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::{Instant, timeout};
 
 use crate::boot::Boot;
-use crate::process;
+use crate::{lan, process};
 use arguments::Places;
 use connection::{Connecting, Failure, Output, connect};
 use pid_namespace::PidNamespace;
@@ -61,9 +63,6 @@ pub(crate) fn check(machine: &MachineSpec) -> Vec<Problem> {
     if !machine.env.is_empty() {
         refuse("env", "its start script decides the environment of its shell", "take the key out");
     }
-    if !machine.vlans.is_empty() {
-        refuse("vlans", "a machine with a start script cannot join a VLAN yet", "write `vlans = []`");
-    }
     problems
 }
 
@@ -77,9 +76,10 @@ pub(crate) async fn boot(
     let broken = |error: io::Error| MachineError::new(&*request.machine.name, "start", error.to_string()).source(error);
     let places = Places::of(request);
     places.check().map_err(broken)?;
+    let (ports, vlans) = lan::listen(request, descriptors).await.map_err(broken)?;
     let launched = {
         let (script, request) = (script.to_owned(), request.clone());
-        within(&descriptors.init, move || launch(&script, &request)).await.map_err(broken)?
+        within(&descriptors.init, move || launch(&script, &request, &vlans)).await.map_err(broken)?
     };
     let Launched { script: child, stdin, stdout, processes, monitor, shell } = launched;
     let mut connecting = Connecting {
@@ -102,7 +102,7 @@ pub(crate) async fn boot(
             let pidfd = pidfd(&qemu).map_err(broken)?;
             tokio::spawn(Relay { qemu: pidfd, stdin, stdout, said, serial: passed, monitor, processes }.run());
             let (serial, shell) = (serial.into_std().map_err(broken)?, shell.into_std().map_err(broken)?);
-            Ok(Boot { qemu, helpers: Vec::new(), qmp, serial, shell, journal: None, ports: Vec::new() })
+            Ok(Boot { qemu, helpers: Vec::new(), qmp, serial, shell, journal: None, ports, netdev: arguments::netdev })
         }
         Err(failure) => {
             let _ = timeout(LAST_WORDS, connecting.script.kill()).await;
@@ -147,7 +147,7 @@ struct Launched {
 }
 
 /// Starts the script. Runs inside the run's namespaces.
-fn launch(script: &Path, request: &StartRequest) -> io::Result<Launched> {
+fn launch(script: &Path, request: &StartRequest, vlans: &[(VlanId, PathBuf)]) -> io::Result<Launched> {
     let places = Places::of(request);
     for directory in [&places.state, &places.shared] {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
@@ -165,7 +165,7 @@ fn launch(script: &Path, request: &StartRequest) -> io::Result<Launched> {
     // By a shell, as upstream does: it also runs a script that names no interpreter.
     let mut command = Command::new("/bin/sh");
     command.args(["-c", r#"exec "$0" "$@" 2>&1"#]).arg(script).args(arguments::arguments(request, &places));
-    command.envs(arguments::environment(&places)).current_dir(&places.state);
+    command.envs(arguments::environment(&places, vlans)).current_dir(&places.state);
     // Pipes as upstream's, not a socket: a script that writes to /dev/stderr could not open that.
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     PidNamespace::with_proc(&mut command);
@@ -195,13 +195,10 @@ fn alone(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use driver_core::spec::{Accel, VlanId, list};
+    use driver_core::spec::{Accel, list};
 
     fn machine() -> MachineSpec {
-        let mut machine = MachineSpec::new("m", "vm");
-        machine.vlans.clear();
-        machine.start_script = Some("/run-m-vm".into());
-        machine
+        MachineSpec { start_script: Some("/run-m-vm".into()), ..MachineSpec::new("m", "vm") }
     }
 
     #[test]
@@ -218,12 +215,10 @@ mod tests {
         given.root = Root::Directory("/".into());
         given.units = vec!["a.service".into()];
         given.env.insert("A".into(), "1".into());
-        given.vlans = VlanId::new(1).into_iter().collect();
         let problems = check(&given);
         let keys: Vec<&str> = problems.iter().map(|problem| problem.subject.rsplit('`').nth(1).unwrap()).collect();
-        assert_eq!(keys, ["memory", "accel", "root", "units", "env", "vlans"]);
+        assert_eq!(keys, ["memory", "accel", "root", "units", "env"]);
         assert!(problems.iter().all(|problem| !problem.cure.is_empty()), "{problems:?}");
-        assert!(list(&problems).ends_with("cannot join a VLAN yet; write `vlans = []`"), "{problems:?}");
     }
 
     #[test]

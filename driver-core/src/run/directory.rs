@@ -58,8 +58,11 @@ impl RunDirectory {
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
         let path = base.join(&name);
         fs::rename(&unfinished, &path)?;
-        DirBuilder::new().mode(0o700).create(path.join("state"))?;
-        Ok(Self { path, name, _lock: lock })
+        let directory = Self { path, name, _lock: lock };
+        for place in [directory.state(), directory.sockets()] {
+            DirBuilder::new().mode(0o700).create(place)?;
+        }
+        Ok(directory)
     }
 
     /// The run's name, unique on this host.
@@ -75,6 +78,11 @@ impl RunDirectory {
     /// Where the run's tmpfs is mounted inside its mount namespace; outside it is an empty directory.
     pub(super) fn state(&self) -> PathBuf {
         self.path.join("state")
+    }
+
+    /// Where machines have sockets that the driver sees, too.
+    pub(super) fn sockets(&self) -> PathBuf {
+        self.path.join("sockets")
     }
 
     /// Notes cgroups, for the sweep of a later run.

@@ -74,7 +74,7 @@ async fn on_thread<T: Send + 'static>(name: &str, function: impl FnOnce() -> T +
 
 fn unshare_and_fork(state: &Path) -> io::Result<Child> {
     let driver = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
-    let (ready, report) = rustix::pipe::pipe()?;
+    let (ready, report) = io::pipe()?;
     unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID).map_err(|errno| {
         io::Error::new(io::Error::from(errno).kind(), format!("unshare of pid and mount namespaces: {}", errno.desc()))
     })?;

@@ -13,7 +13,7 @@ use tandem_tests::{TestResult, roots};
 use tempfile::TempDir;
 
 /// What guest and tests run.
-const PROGRAMS: [&str; 9] = ["cat", "head", "dd", "ls", "mkdir", "rm", "sleep", "stty", "sync"];
+const PROGRAMS: [&str; 11] = ["cat", "head", "dd", "ip", "ls", "mkdir", "ping", "rm", "sleep", "stty", "sync"];
 
 /// How the guest powers itself off: what systemd has a program for.
 const SYSTEMCTL: &str = "#!/bin/bash\nsync\necho o >/proc/sysrq-trigger\n";

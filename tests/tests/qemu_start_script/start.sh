@@ -26,6 +26,11 @@ ls "$SHARED_DIR" >>"$SEEN/$NAME.shared"
 # What a TPM's emulator would be: it stays beside QEMU, in a session of its own.
 setsid sleep "$MARK" &
 
+# The numbers are those of the interface and of the VLAN.
+if [ -n "$QEMU_VDE_SOCKET_1" ]; then
+    set -- -device virtio-net-pci,netdev=vlan1,mac=52:54:00:12:01:02 -netdev vde,id=vlan1,sock="$QEMU_VDE_SOCKET_1" "$@"
+fi
+
 # Scripts that do this are common, too.
 echo "starting QEMU" >/dev/stderr
 

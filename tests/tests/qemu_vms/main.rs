@@ -26,6 +26,30 @@ fn qemu_shares_a_lan_with_containers_and_starts_again() -> TestResult {
     Ok(())
 }
 
+/// Runs a program with an empty directory in the place of /dev/net.
+const WITHOUT_TUN: &str = "mount -t tmpfs -o mode=0755 none /dev/net && exec \"$@\"";
+
+#[test]
+fn qemu_joins_lans_without_taps() -> TestResult {
+    if !requirement::virtual_machines() || !requirement::program("unshare") {
+        return Ok(());
+    }
+    let _lock = host_lock::alone()?;
+    let before = Snapshot::take(&[])?;
+    // What is mounted is seen by nobody else.
+    let arguments =
+        ["--mount", "--propagation", "private", "sh", "-ec", WITHOUT_TUN, "sh", TANDEM, "run", "relayed.py"];
+    let ended = Program::start("unshare", &arguments, &[("relayed.py", include_str!("relayed.py"))])?.wait(PATIENCE)?;
+    assert_eq!(ended.status, 0, "{}", ended.stderr);
+    let said = [&*ended.stdout, &*ended.stderr].concat();
+    let told: Vec<&str> = said.lines().filter(|line| line.contains("joins VLAN 1 by a relay in user space")).collect();
+    // Once for each start of the machine.
+    assert_eq!(told.len(), 2, "{said}");
+    assert!(told[0].contains("there is no /dev/net/tun"), "{told:?}");
+    before.restored_within(Duration::from_secs(1), &[&ended.pen])?;
+    Ok(())
+}
+
 #[test]
 fn qemu_has_all_verbs_of_scripts() -> TestResult {
     if !requirement::virtual_machines() {
