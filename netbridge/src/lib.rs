@@ -4,7 +4,7 @@
 //! what it shall see there. Nothing has a name in the file system and nothing is made in the caller's own network namespace: networks
 //! live in descriptors and die with them.
 //!
-//! Today a segment is a kernel bridge, and a port is a veth pair or a tap:
+//! Two namespaces on a bridge of the kernel:
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -31,8 +31,62 @@
 //! # }
 //! ```
 //!
-//! Everything here needs a tokio runtime with I/O and time enabled, and `CAP_SYS_ADMIN` and `CAP_NET_ADMIN` in the user namespace that
-//! owns the network namespaces: root, or the root of a user namespace of one's own.
+//! # Faults and captures
+//!
+//! Each [`Link`] has the name of the ports that it joins to the segment. What is asked of it holds at once, also for traffic that is
+//! running, and for ports of that name that come later.
+//!
+//! ```no_run
+//! use netbridge::{CaptureOptions, Direction, Impairment};
+//!
+//! # async fn faults(lan: netbridge::Segment) -> Result<(), netbridge::Error> {
+//! let capture = lan.capture("lan.pcapng".as_ref(), CaptureOptions::default()).await?;
+//!
+//! let slow = Impairment {
+//!     delay: Impairment::duration("50ms")?,
+//!     loss: Impairment::share("1%")?,
+//!     seed: Some(7), // The same frames are lost in each run.
+//!     ..Impairment::default()
+//! };
+//! let guest = lan.link("guest");
+//! guest.impair(Direction::Out, &slow).await?;
+//! println!("{} frames are lost", guest.stats().await?.out.lost);
+//! guest.clear().await?;
+//!
+//! lan.partition(&[vec!["guest", "server"], vec!["client"]]).await?;
+//! lan.heal().await?;
+//!
+//! let summary = capture.finish().await?;
+//! println!("{} frames are in the file, and what was changed as comments", summary.frames);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Without privileges
+//!
+//! A switch without a namespace joins whatever speaks by sockets. This runs a VM of QEMU on one:
+//!
+//! ```no_run
+//! use std::os::fd::AsRawFd;
+//! use std::process::Command;
+//!
+//! use netbridge::{InterfaceName, Segment};
+//! use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let lan = Segment::switch(None, InterfaceName::new("lan")?);
+//! let (_port, socket) = lan.dgram(InterfaceName::new("vm")?).await?;
+//! fcntl(&socket, FcntlArg::F_SETFD(FdFlag::empty()))?; // QEMU inherits it.
+//! let netdev = format!("dgram,id=lan,local.type=fd,local.str={}", socket.as_raw_fd());
+//! Command::new("qemu-system-x86_64").args(["-netdev", &netdev, "-device", "virtio-net,netdev=lan"]).spawn()?.wait()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Everything here needs a tokio runtime with I/O and time enabled. Namespaces, and segments in them, need `CAP_SYS_ADMIN`,
+//! `CAP_NET_ADMIN` and, for faults, captures and sockets, `CAP_NET_RAW` in the user namespace that owns the network namespaces: root, or
+//! the root of a user namespace of one's own.
 
 mod capture;
 mod error;

@@ -31,8 +31,8 @@ const LINK_LOCAL_GROUPS: u16 = 0xfff8;
 
 /// One LAN: frames sent into one of its ports reach the others.
 ///
-/// Dropping it has its bridge removed in the background; its ports stay, but connect nothing any more. At the latest it goes with its
-/// namespace.
+/// When it is dropped, and its links and captures too, its bridge is removed in the background and its switch ends, which closes the
+/// sockets. Its ports stay, but connect nothing any more. At the latest it goes with its namespace.
 #[derive(Debug)]
 pub struct Segment {
     inner: Arc<Inner>,

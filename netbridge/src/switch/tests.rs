@@ -19,9 +19,15 @@ const PATIENCE: u16 = 20_000;
 const PORTS: usize = 5;
 /// The first two ports share one.
 const LINKS: [&str; PORTS] = ["a", "a", "b", "c", "d"];
-/// Hosts, all, and a group. Hosts move: each of them sends from any port.
-const ADDRESSES: [[u8; 6]; 5] =
-    [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2], [0xfe, 0, 0, 0, 0, 3], [0xff; 6], [1, 0, 0x5e, 1, 2, 3]];
+/// Hosts, all, a group, and one that bridges of the kernel keep to themselves. Hosts move: each of them sends from any port.
+const ADDRESSES: [[u8; 6]; 6] = [
+    [2, 0, 0, 0, 0, 1],
+    [2, 0, 0, 0, 0, 2],
+    [0xfe, 0, 0, 0, 0, 3],
+    [0xff; 6],
+    [1, 0, 0x5e, 1, 2, 3],
+    [1, 0x80, 0xc2, 0, 0, 0],
+];
 /// What stands between addresses and content, and the VLAN that it means.
 const TYPES: [(&[u8], u16); 6] = [
     (&[0x08, 0x00], 0),

@@ -14,6 +14,11 @@ pub(crate) const ALL: [u8; 6] = [0xff; 6];
 /// The type of frames that nobody dissects, and no kernel answers (IEEE 802, local experiments).
 const TYPE: [u8; 2] = [0x88, 0xb5];
 
+/// Whether this user can make taps. Root can.
+pub(crate) fn taps() -> bool {
+    std::fs::File::options().read(true).write(true).open("/dev/net/tun").is_ok()
+}
+
 /// The address of a peer.
 pub(crate) fn mac(node: u8) -> [u8; 6] {
     [0x52, 0x54, 0, 0x12, 9, node]
