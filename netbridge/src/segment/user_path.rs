@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::Inner;
 use super::inner::{How, KernelPort, Plugged, State};
-use crate::kernel::device::{Counters, Device, Owned};
+use crate::kernel::device::{Device, Owned};
 use crate::kernel::{netem, veth};
-use crate::stats::{Flow, LinkStats};
+use crate::stats::LinkStats;
 use crate::switch::io::{Io, packet};
 use crate::switch::{PortId, Switch};
 use crate::{Direction, Error, InterfaceName};
@@ -139,21 +139,43 @@ impl Inner {
     async fn to_switch(&self, state: &mut State, link: &Arc<str>, port: &mut KernelPort) -> Result<(), Error> {
         self.ensure_trunk(state).await?;
         let packet = self.unbound_packet_socket(&port.device).await?;
-        let carried = carried(port).await;
+        let mut carried = carried(port).await;
         let [out, into] = &mut port.shaped;
         // What waits in the one arrives. In front of the other the switch takes over, so that what waits there has nowhere to go.
         if let Some(into) = into {
             into.clear().await?;
+            // It goes on to count.
+            carried.r#in.overflowed = 0;
         }
         if let Some(out) = out.take() {
             out.remove().await?;
         }
-        // Between these two its frames get lost: none is treated twice, or past its link's faults.
+        // From here on its frames get lost, until the switch has it: none is treated twice, or past its link's faults.
         port.device.leave().await?;
-        packet::bind(packet.as_fd(), port.device.index()).map_err(self.broken("open a packet socket on a port"))?;
+        match self.enter_switch(state, link, &port.device, packet).await {
+            Ok(id) => port.switched = Some(id),
+            Err(error) => {
+                if let Some(bridge) = &self.bridge {
+                    port.device.join(bridge).await?;
+                }
+                return Err(error);
+            }
+        }
         if let Some(entry) = state.links.get_mut(link) {
             add(&mut entry.carried, carried);
         }
+        Ok(())
+    }
+
+    /// Makes an interface that is in no bridge a port of the switch.
+    async fn enter_switch(
+        &self,
+        state: &mut State,
+        link: &Arc<str>,
+        device: &Device,
+        packet: OwnedFd,
+    ) -> Result<PortId, Error> {
+        packet::bind(packet.as_fd(), device.index()).map_err(self.broken("open a packet socket on a port"))?;
         let trunk = state.trunk.as_ref().map(|trunk| trunk.id);
         let name = link.clone();
         let switch = self.ensure_switch(state).await?;
@@ -164,8 +186,7 @@ impl Inner {
             }
             engine.add(Io::Packet(packet), Some(&name))
         });
-        port.switched = Some(added.await.flatten().map_err(self.broken("add a port to the switch"))?);
-        Ok(())
+        added.await.flatten().map_err(self.broken("add a port to the switch"))
     }
 
     /// Has the bridge carry a port's frames again.
@@ -248,27 +269,26 @@ pub(super) async fn unless_gone(device: &Device, changed: Result<(), Error>) -> 
     }
 }
 
-/// What the kernel has carried since it took over a port; nothing while the switch carries it.
+/// What the kernel has carried since it took over a port; while the switch carries it, only what the kernel dropped before.
 pub(super) async fn carried(port: &KernelPort) -> LinkStats {
-    if port.switched.is_some() {
-        return LinkStats::default();
-    }
-    // Of an interface that is gone there is nothing to be known.
-    let Ok(now) = port.device.counters().await else { return LinkStats::default() };
-    let Counters { received, sent } = port.base;
-    let mut dropped = [0; 2];
-    for (dropped, shaped) in dropped.iter_mut().zip(&port.shaped) {
+    let mut carried = LinkStats::default();
+    for (flow, shaped) in [&mut carried.out, &mut carried.r#in].into_iter().zip(&port.shaped) {
         if let Some(shaped) = shaped {
-            *dropped = shaped.dropped().await.unwrap_or_default();
+            flow.overflowed = shaped.dropped().await.unwrap_or_default();
         }
     }
-    let flow = |now: (u64, u64), base: (u64, u64), overflowed| Flow {
-        frames: now.0.saturating_sub(base.0),
-        bytes: now.1.saturating_sub(base.1),
-        overflowed,
-        ..Flow::default()
-    };
-    LinkStats { out: flow(now.received, received, dropped[0]), r#in: flow(now.sent, sent, dropped[1]) }
+    if port.switched.is_some() {
+        return carried;
+    }
+    // Of an interface that is gone there is nothing to be known.
+    let Ok(now) = port.device.counters().await else { return carried };
+    for (flow, now, base) in
+        [(&mut carried.out, now.received, port.base.received), (&mut carried.r#in, now.sent, port.base.sent)]
+    {
+        flow.frames = now.0.saturating_sub(base.0);
+        flow.bytes = now.1.saturating_sub(base.1);
+    }
+    carried
 }
 
 /// Takes away what the kernel does to a port's frames.
