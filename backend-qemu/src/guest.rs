@@ -12,7 +12,7 @@ use driver_core::error::MachineError;
 use driver_core::guest::{
     Cable, Channel as Abilities, Command, Exit, Guest, Keyboard, Monitor, Output, Pointer, Screen, Terminal,
 };
-use driver_core::life::{Life, Standing};
+use driver_core::life::{Life, Standing, plugging};
 use netbridge::Port;
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
@@ -53,7 +53,7 @@ pub(crate) struct Shared {
     /// See [`Boot::netdev`].
     netdev: fn(usize) -> String,
     /// They go with the VM.
-    _ports: Vec<Port>,
+    ports: Vec<Port>,
 }
 
 impl Vm {
@@ -91,7 +91,7 @@ impl Vm {
             rebooting: AtomicBool::new(false),
             deadline: watch::Sender::new(Instant::now() + request.boot_timeout),
             netdev,
-            _ports: ports,
+            ports,
             request,
         });
         let (alive, gone) = watch::channel(());
@@ -196,10 +196,12 @@ impl Guest for Vm {
 #[async_trait]
 impl Cable for Vm {
     async fn set(&self, attachment: usize, plugged: bool) -> Result<(), MachineError> {
-        let Shared { life, netdev, qmp, .. } = &*self.shared;
-        let operation = if plugged { "plug in the network" } else { "pull the network" };
+        let Shared { life, netdev, qmp, ports, .. } = &*self.shared;
+        if attachment >= ports.len() {
+            return Err(life.no_interface(attachment, plugged));
+        }
         // QEMU lets no frame pass from then on, and its guest sees the carrier come and go. The link to the LAN stays as it is.
-        qmp.execute(life, operation, SetLink { name: netdev(attachment), up: plugged }).await?;
+        qmp.execute(life, plugging(plugged), SetLink { name: netdev(attachment), up: plugged }).await?;
         Ok(())
     }
 }

@@ -142,12 +142,19 @@ impl Life {
 
     /// Pulls or puts back the plug of the interface with this index, for [`Cable`](crate::guest::Cable).
     pub async fn plug(&self, ports: &[Port], attachment: usize, plugged: bool) -> Result<(), MachineError> {
-        let operation = if plugged { "plug in the network" } else { "pull the network" };
-        let Some(port) = ports.get(attachment) else {
-            return Err(self.error(operation, format!("it has no interface number {}", attachment + 1)));
-        };
-        port.set_up(plugged).await.map_err(|error| self.error(operation, &error).source(error))
+        let Some(port) = ports.get(attachment) else { return Err(self.no_interface(attachment, plugged)) };
+        port.set_up(plugged).await.map_err(|error| self.error(plugging(plugged), &error).source(error))
     }
+
+    /// The error of plugging an interface with an index that none has.
+    pub fn no_interface(&self, attachment: usize, plugged: bool) -> MachineError {
+        self.error(plugging(plugged), format!("it has no interface number {}", attachment + 1))
+    }
+}
+
+/// What is done to a plug, as errors tell.
+pub fn plugging(plugged: bool) -> &'static str {
+    if plugged { "plug in the network" } else { "pull the network" }
 }
 
 /// How a machine ended, as people are told.

@@ -30,7 +30,7 @@ link = server.link(1)
 assert repr(link) == "<Link of server to vlan 1>"
 link.impair(delay="50ms", jitter="10ms", loss="1%", rate="10mbit", seed=7)
 link.impair(delay=0.05, jitter=timedelta(milliseconds=10), distribution="normal", loss=0.07, burst=4, direction="out")
-link.impair(duplicate="1%", reorder="5%", corrupt=0.001, limit=10, direction="in")
+link.impair(delay="2ms", duplicate="1%", reorder="5%", corrupt=0.001, limit=10, direction="in")
 link.impair(delay=0.00001)
 server.link(vlan1).clear()
 link.down()
@@ -45,7 +45,7 @@ link.up()
         "vlan 1: heal",
         "server: link to vlan 1: delay 50ms, jitter 10ms, loss 1%, rate 10mbit, seed 7 (out and in)",
         "server: link to vlan 1: delay 50ms, jitter 10ms normal, loss 7%, burst 4 (out)",
-        "server: link to vlan 1: duplicate 1%, reorder 5%, corrupt 0.1%, limit 10 (in)",
+        "server: link to vlan 1: delay 2ms, duplicate 1%, reorder 5%, corrupt 0.1%, limit 10 (in)",
         "server: link to vlan 1: delay 10µs (out and in)",
         "server: link to vlan 1: clear",
         "server: link to vlan 1: down",
