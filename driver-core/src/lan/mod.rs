@@ -13,6 +13,8 @@ mod text;
 mod vlan;
 mod words;
 
+use std::io::ErrorKind;
+
 pub use netbridge::{CaptureOptions, CaptureSummary, Distribution, Flow, Impairment, LinkStats};
 
 pub use capture::Capture;
@@ -26,6 +28,9 @@ use crate::error::Error;
 fn failed(subject: &str, verb: &str, error: netbridge::Error) -> Error {
     match error {
         netbridge::Error::Impairment { fault } => refused(subject, verb, &fault),
+        netbridge::Error::Capture { errno, .. } if errno.kind() == ErrorKind::InvalidInput => {
+            refused(subject, verb, &errno.to_string())
+        }
         error @ netbridge::Error::Unsupported { .. } => refused(subject, verb, &error.to_string()),
         error => Error::Run { operation: format!("{subject}: {verb}"), source: error.into() },
     }

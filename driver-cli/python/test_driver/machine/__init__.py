@@ -349,7 +349,10 @@ class BaseMachine:
         """What joins the machine to a VLAN: faults, counts and captures. The machine need not run."""
         from test_driver.link import Link
 
-        return Link(self._driver, self.name, number_of(vlan))
+        link = Link(self._driver, self.name, number_of(vlan))
+        # Fails where the machine is not on it.
+        link.stats()
+        return link
 
     # Files
 
