@@ -43,6 +43,16 @@ pub(crate) fn run(test: &str, body: impl Future<Output = ()>) {
     assert!(output.status.success() && report.contains("1 passed"), "in a user namespace: {report}");
 }
 
+/// Whether taps can be made here; if not, says so.
+pub(crate) fn taps() -> bool {
+    let opened = std::fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun");
+    if let Err(error) = &opened {
+        assert!(std::env::var_os("CI").is_none(), "skipped: /dev/net/tun: {error}");
+        eprintln!("skipped: /dev/net/tun: {error}");
+    }
+    opened.is_ok()
+}
+
 pub(crate) fn name(text: &str) -> InterfaceName {
     InterfaceName::new(text).unwrap()
 }
