@@ -2,19 +2,26 @@
 
 use std::time::Duration;
 
+use driver_core::spec::{Disk, Image, ImageFormat, MachineSpec};
 use serde_json::{Value, json};
 use tandem_tests::stage::{Stage, vm};
-use tandem_tests::{TestResult, requirement};
+use tandem_tests::{TestResult, images, requirement};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn links_have_their_faults_from_the_kernel() -> TestResult {
     if !requirement::virtual_machines() || !requirement::program("tc") {
         return Ok(());
     }
-    let stage = Stage::boot(vec![vm("netem")]).await?;
-    // The machine has the host's files.
-    let program = env!("CARGO_BIN_EXE_faults-under-test");
-    let said = stage.machine("netem").succeed(program, Some(Duration::from_secs(300))).await?;
+    // The machine has the host's files, but not all of them: /tmp is its own.
+    let directory = tempfile::tempdir()?;
+    let (files, disk) = (directory.path().join("files"), directory.path().join("disk.img"));
+    std::fs::create_dir(&files)?;
+    std::fs::copy(env!("CARGO_BIN_EXE_faults-under-test"), files.join("faults"))?;
+    images::file_system(&disk, 256, Some(&files))?;
+    let disk = Disk::Image(Image { path: disk, format: ImageFormat::Raw });
+    let stage = Stage::boot(vec![MachineSpec { disks: vec![disk], ..vm("netem") }]).await?;
+    let run = "serial=$(grep -lx disk1 /sys/block/vd*/serial) && mount /dev/$(basename \"${serial%/serial}\") /mnt && /mnt/faults";
+    let said = stage.machine("netem").succeed(run, Some(Duration::from_secs(300))).await?;
     stage.finish().await?;
 
     let measured: Value = serde_json::from_str(&said)?;
