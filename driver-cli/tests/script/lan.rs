@@ -18,7 +18,7 @@ fn changes(stage: &Stage) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_of_lans_and_links() {
-    let stage = Stage::with_lan(&["a-b", "client", "server"]).await;
+    let stage = Stage::with_lan(&["a-b", "client", "server"]);
     let script = r#"
 from datetime import timedelta
 vlan1.partition([server], [client, "a-b"])
@@ -57,7 +57,7 @@ link.up()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_are_recorded_in_their_subtest() {
-    let stage = Stage::with_lan(&["server"]).await;
+    let stage = Stage::with_lan(&["server"]);
     stage.pass("with subtest('cut off'):\n    vlan1.isolate(server)\n    server.link(1).down()\n").await;
     let span = stage.span("cut off");
     let inside = stage.events().into_iter().filter(|event| matches!(event.kind, Kind::Network { .. }));
@@ -66,7 +66,7 @@ async fn changes_are_recorded_in_their_subtest() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn captures_and_counts() {
-    let stage = Stage::with_lan(&["client", "server"]).await;
+    let stage = Stage::with_lan(&["client", "server"]);
     let script = r#"
 with vlan1.capture("setup.pcapng", limit="10MB") as c:
     assert c.path == driver.out_dir / "setup.pcapng" and c.path.is_file(), c.path
@@ -97,14 +97,14 @@ assert server.link(1).stats() == stats["server"]
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_capture_ends_with_its_block_also_if_that_fails() {
-    let stage = Stage::with_lan(&["server"]).await;
+    let stage = Stage::with_lan(&["server"]);
     stage.fail("with vlan1.capture('x.pcapng'):\n    raise ValueError('no')\n").await;
     assert_eq!(changes(&stage).last().unwrap(), "vlan 1: capture ends: x.pcapng, 0 frames");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_asked_of_a_network_is_refused() {
-    let stage = Stage::with_lan(&["client", "server"]).await;
+    let stage = Stage::with_lan(&["client", "server"]);
     let script = r#"
 from test_driver.errors import RequestedAssertionFailed
 link = server.link(1)

@@ -59,10 +59,10 @@ impl Stage {
     }
 
     /// The same with a LAN, on which all of them are.
-    pub(crate) async fn with_lan(names: &[&str]) -> Self {
+    pub(crate) fn with_lan(names: &[&str]) -> Self {
         let mut stage = Self::new(names);
         let output = stage.output();
-        let vlan = stage.backend.on_one_lan(names, stage.recorder.clone(), &output).await.unwrap();
+        let vlan = stage.backend.on_one_lan(names, stage.recorder.clone(), &output).unwrap();
         stage.vlans = vec![vlan];
         stage
     }

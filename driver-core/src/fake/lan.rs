@@ -13,7 +13,7 @@ use crate::spec::MachineSpec;
 
 impl FakeBackend {
     /// Puts these machines on VLAN 1, a switch in user space on which nobody says anything, and returns it.
-    pub async fn on_one_lan(
+    pub fn on_one_lan(
         &self,
         names: &[&str],
         recorder: Recorder,

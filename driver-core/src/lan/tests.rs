@@ -25,12 +25,12 @@ impl Sink for Keep {
 }
 
 /// VLAN 1 with a client, a db and a server, whose link is at hand.
-async fn bench() -> Bench {
+fn bench() -> Bench {
     let events = Arc::<Mutex<Vec<Event>>>::default();
     let output = tempfile::tempdir().unwrap();
     let recorder = Recorder::new(vec![Box::new(Keep(events.clone()))]);
     let backend = FakeBackend::named("container");
-    let vlan = backend.on_one_lan(&["server", "client", "db"], recorder.clone(), output.path()).await.unwrap();
+    let vlan = backend.on_one_lan(&["server", "client", "db"], recorder.clone(), output.path()).unwrap();
     let fake = backend.machine("server");
     let machine = Machine::new(fake.spec(), Arc::new(fake), recorder, Options::new(output.path()));
     let link = machine.link(vlan.id()).unwrap();
@@ -61,7 +61,7 @@ fn refusal<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
 
 #[tokio::test]
 async fn each_change_is_an_event() {
-    let bench = bench().await;
+    let bench = bench();
     let (vlan, link) = (&bench.vlan, &bench.link);
     vlan.partition(&[vec!["server"], vec!["client", "db"]]).await.unwrap();
     vlan.partition_one_way(&["db"], &["client"]).await.unwrap();
@@ -91,7 +91,7 @@ async fn each_change_is_an_event() {
 
 #[tokio::test]
 async fn partitions_that_are_none_are_refused() {
-    let bench = bench().await;
+    let bench = bench();
     let none: &[Vec<&str>] = &[];
     for (groups, expected) in [
         (none, "it takes two groups of machines at least, not 0"),
@@ -114,7 +114,7 @@ async fn partitions_that_are_none_are_refused() {
 
 #[tokio::test]
 async fn an_impairment_that_cannot_be_is_refused() {
-    let bench = bench().await;
+    let bench = bench();
     let lossy = Impairment { loss: 1.5, ..Impairment::default() };
     let message = refusal(bench.link.impair(Direction::Both, &lossy).await);
     assert!(message.starts_with("machine server: link to vlan 1: impair: "), "{message}");
@@ -123,7 +123,7 @@ async fn an_impairment_that_cannot_be_is_refused() {
 
 #[tokio::test]
 async fn a_capture_is_below_the_output_directory() {
-    let bench = bench().await;
+    let bench = bench();
     let options = CaptureOptions::default();
     std::os::unix::fs::symlink("/tmp", bench.output.path().join("out")).unwrap();
     std::fs::create_dir(bench.output.path().join("a.pcapng")).unwrap();
@@ -171,7 +171,7 @@ async fn a_machine_has_only_its_own_links() {
         refusal(machine.link(one)),
         "machine server: link: it has no network interface; give it one with the key `vlans`"
     );
-    backend.on_one_lan(&["server"], Recorder::new(vec![]), Path::new("/nowhere")).await.unwrap();
+    backend.on_one_lan(&["server"], Recorder::new(vec![]), Path::new("/nowhere")).unwrap();
     assert_eq!(refusal(machine.link(two)), "machine server: link: it is not on VLAN 2, only on VLAN 1");
     let link = machine.link(one).unwrap();
     assert_eq!((link.machine(), link.vlan()), ("server", one));
