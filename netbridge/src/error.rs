@@ -212,7 +212,7 @@ fn hint(operation: Operation, code: Errno) -> Option<(&'static str, &'static str
         }
         (CreateIfb, Errno::EOPNOTSUPP) => (
             "the kernel lacks intermediate devices (CONFIG_IFB)",
-            "load the module with `modprobe ifb`, or use a kernel that has it",
+            "load the module with `modprobe ifb numifbs=0`, or use a kernel that has it",
         ),
         (PutNetem, Errno::ENOENT | Errno::EOPNOTSUPP) => (
             "the kernel lacks netem (CONFIG_NET_SCH_NETEM)",

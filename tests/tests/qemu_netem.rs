@@ -20,7 +20,7 @@ async fn links_have_their_faults_from_the_kernel() -> TestResult {
     images::file_system(&disk, 256, Some(&files))?;
     let disk = Disk::Image(Image { path: disk, format: ImageFormat::Raw });
     let stage = Stage::boot(vec![MachineSpec { disks: vec![disk], ..vm("netem") }]).await?;
-    let run = "serial=$(grep -lx disk1 /sys/block/vd*/serial) && mount /dev/$(basename \"${serial%/serial}\") /mnt && /mnt/faults";
+    let run = "modprobe ifb numifbs=0 && serial=$(grep -lx disk1 /sys/block/vd*/serial) && mount /dev/$(basename \"${serial%/serial}\") /mnt && /mnt/faults";
     let said = stage.machine("netem").succeed(run, Some(Duration::from_secs(300))).await?;
     stage.finish().await?;
 

@@ -12,6 +12,8 @@
 mod messages;
 mod options;
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -26,6 +28,9 @@ use crate::kernel::device::{Device, Owned};
 use crate::kernel::netlink;
 use crate::kernel::netlink::Refusal;
 use crate::{Direction, Error, Impairment, InterfaceName, Namespace};
+
+/// Where the kernel shows that the module of ifbs is loaded.
+const IFB: &str = "/sys/module/ifb";
 
 /// The index of `lo` in every network namespace.
 const LOOPBACK: u32 = 1;
@@ -63,7 +68,8 @@ pub(crate) async fn set(device: &Device, direction: Direction, impairment: &Impa
     }
 }
 
-/// Whether the kernel has all that [`set`] needs in `namespace`; if not, what it lacks. It may load modules. No frame is touched.
+/// Whether the kernel has all that [`set`] needs in `namespace`; if not, what it lacks. It may load modules, but none that makes anything.
+/// No frame is touched.
 pub(crate) async fn available(namespace: &Arc<Namespace>, direction: Direction) -> Result<(), Error> {
     static PROBES: AtomicU16 = AtomicU16::new(0);
 
@@ -78,6 +84,10 @@ pub(crate) async fn available(namespace: &Arc<Namespace>, direction: Direction) 
     }
     if direction == Direction::In {
         return Ok(());
+    }
+    // Where the kernel loads it by itself, it makes two of them in the host's own network.
+    if !Path::new(IFB).exists() {
+        return Err(Operation::CreateIfb.failed(io::Error::from(Errno::EOPNOTSUPP)));
     }
     let probe = PROBES.fetch_add(1, Ordering::Relaxed);
     let name = InterfaceName::new(format!("ifb-{:x}-{probe:x}", std::process::id()))?;
