@@ -174,7 +174,7 @@ impl Segment {
     }
 
     /// Lets VDE clients plug in (`vde_plug`, QEMU's `-netdev vde,id=ID,sock=DIRECTORY`): makes `directory` (mode 0700), which must not
-    /// exist, with a socket `ctl` in it. Any number of clients are joined by the one link of the name.
+    /// exist, with a socket `ctl` in it. Up to 64 clients are joined by the one link of the name.
     ///
     /// With the port, the directory and all clients go.
     pub async fn vde(&self, port_name: impl Into<PortName>, directory: &Path) -> Result<Port, Error> {
