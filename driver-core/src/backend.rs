@@ -62,6 +62,8 @@ pub struct StartRequest {
     pub attachments: Vec<Attachment>,
     /// A directory of this machine's own that lives as long as the run. It exists only in the run's mount namespace, on tmpfs.
     pub state: PathBuf,
+    /// A directory for all machines with start scripts of the run, which they have as upstream's `shared-xchg`. The first to need it makes it.
+    pub shared: PathBuf,
     /// A directory for sockets of all machines of the run that the driver, too, has to see. Its path is short, and the same within the run's
     /// mount namespace and outside of it.
     pub sockets: PathBuf,

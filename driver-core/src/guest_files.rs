@@ -162,6 +162,7 @@ mod tests {
             hosts: Vec::new(),
             attachments: Vec::new(),
             state: "/state".into(),
+            shared: "/nowhere".into(),
             sockets: "/sockets".into(),
             cgroups: Vec::new(),
             first_id: None,

@@ -11,9 +11,6 @@ use driver_core::spec::VlanId;
 /// Longest path of a unix socket in bytes (unix(7)): its last byte is a NUL.
 const SOCKET_PATH_MAX: usize = 107;
 
-/// A directory for all machines with start scripts. No machine can have this name.
-const SHARED: &str = "shared_xchg";
-
 /// Where things are that script and driver share.
 #[derive(Debug)]
 pub(super) struct Places {
@@ -37,7 +34,7 @@ impl Places {
     pub(super) fn of(request: &StartRequest) -> Self {
         let state = request.state.clone();
         Self {
-            shared: state.with_file_name(SHARED),
+            shared: request.shared.clone(),
             // Not among the script's own files.
             lock: state.with_file_name(format!("{}_lock", request.machine.name)),
             monitor: state.join("monitor"),
@@ -119,6 +116,7 @@ mod tests {
             hosts: Vec::new(),
             attachments: Vec::new(),
             state: state.into(),
+            shared: "/s/shared_xchg".into(),
             sockets: "/sockets".into(),
             cgroups: Vec::new(),
             first_id: None,

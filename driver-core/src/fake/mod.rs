@@ -159,6 +159,7 @@ mod tests {
             hosts: Vec::new(),
             attachments: Vec::new(),
             state: "/nowhere".into(),
+            shared: "/nowhere".into(),
             sockets: "/nowhere".into(),
             cgroups: Vec::new(),
             first_id: None,

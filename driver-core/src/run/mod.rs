@@ -236,6 +236,8 @@ impl Ground {
                 hosts: parts.plan.hosts(&machine.name),
                 attachments: parts.plan.attachments(&machine.name).to_vec(),
                 state: self.directory.state().join(&machine.name),
+                // No machine can have this name.
+                shared: self.directory.state().join("shared_xchg"),
                 sockets: self.directory.sockets(),
                 cgroups: parts.cgroups.roots().to_vec(),
                 first_id: ids.get(number).copied(),

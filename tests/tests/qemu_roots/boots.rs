@@ -233,6 +233,7 @@ fn its_own_initramfs(spec: &MachineSpec) -> TestResult<Vec<u8>> {
         hosts: Vec::new(),
         attachments: Vec::new(),
         state: "/nowhere".into(),
+        shared: "/nowhere".into(),
         sockets: "/nowhere".into(),
         cgroups: Vec::new(),
         first_id: None,
