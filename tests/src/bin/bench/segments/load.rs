@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::endpoint::{Endpoint, PacketSocket, Result};
-use super::tasks::{OnOneProcessor, spent};
+use super::tasks::{OnOneProcessor, Spent};
 
 /// The type of packets of IPv4, and the header of one to an address that nobody has (192.0.2.1, RFC 5737): its receiver counts it and throws
 /// it away. Bridges may throw away what is none.
@@ -54,7 +54,7 @@ pub(super) async fn frames(pairs: &[(Endpoint, Endpoint)], size: usize, time: Du
     }
     tokio::time::sleep(Duration::from_millis(20)).await;
 
-    let (before, spent_before) = (arrived(pairs).await?, spent()?);
+    let (before, spent_before) = (arrived(pairs).await?, Spent::now()?);
     let sending = tokio::task::spawn_blocking(move || {
         let began = Instant::now();
         while began.elapsed() < time {
@@ -66,7 +66,7 @@ pub(super) async fn frames(pairs: &[(Endpoint, Endpoint)], size: usize, time: Du
         Result::Ok(began.elapsed())
     });
     let took = sending.await??;
-    let (count, spent) = (arrived(pairs).await? - before, spent()?.saturating_sub(spent_before));
+    let (count, spent) = (arrived(pairs).await? - before, Spent::now()?.since(&spent_before));
     settle(pairs).await?;
     let count = f64::from(u32::try_from(count)?);
     Ok(Flow { rate: count / 1e3 / took.as_secs_f64(), cost: spent.as_secs_f64() * 1e6 / count })

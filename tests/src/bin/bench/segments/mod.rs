@@ -1,5 +1,6 @@
 //! Segments of netbridge: how much passes between each two kinds of ports, and how long a round trip takes, with the same load everywhere.
 
+mod direct;
 #[path = "../../../../../netbridge/tests/endpoint/mod.rs"]
 #[expect(dead_code, reason = "the tests of netbridge use the rest")]
 mod endpoint;
@@ -18,8 +19,9 @@ use tandem_tests::requirement::lacking_program;
 use crate::bench::Bench;
 use crate::samples::Samples;
 use crate::table::Row;
+use direct::Direct;
 use endpoint::{Endpoint, Kind, transfer};
-use others::{Bridge, Vde};
+use others::{Bridge, Vde, VdeSwitch};
 
 /// Measurements of each pair, and of what it is compared to, in turns.
 const ROUNDS: usize = 5;
@@ -42,9 +44,14 @@ const PORTS: [u8; 3] = [2, 8, 32];
 const KINDS: [Kind; 7] =
     [Kind::Veth, Kind::Tap, Kind::TapDescriptor, Kind::TapDescriptorVnet, Kind::Dgram, Kind::Stream, Kind::Vde];
 
+/// Those that are sockets: what is at their other end needs no tap.
+const SOCKETS: [Kind; 3] = [Kind::Dgram, Kind::Stream, Kind::Vde];
+
 const BRIDGE: &str = "a plain bridge of the kernel's with two veth pairs";
 
 const VDE: &str = "vde_switch --hub with vde_plug2tap";
+
+const VDE_ALONE: &str = "vde_switch --hub";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fabric {
@@ -135,6 +142,7 @@ pub(crate) async fn measure(bench: &Bench) -> TestResult<Vec<Option<Row>>> {
     let mut pairs: Vec<(Pair, Measured)> = pairs(lacking_vde.is_some()).map(|pair| (pair, <_>::default())).collect();
     let (mut bridge, mut vde) = (Measured::default(), Measured::default());
     let mut many = PORTS.map(Many::new);
+    let mut alone = Alone::default();
     for _ in 0..bench.rounds(ROUNDS) {
         bridge.take(&Bridge::new().await?.pair, TRANSFER.0).await?;
         if lacking_vde.is_none() {
@@ -147,6 +155,7 @@ pub(crate) async fn measure(bench: &Bench) -> TestResult<Vec<Option<Row>>> {
         for many in &mut many {
             many.measure(lacking_vde.is_none()).await?;
         }
+        alone.measure(lacking_vde.is_none()).await?;
     }
     let mut rows = match lacking_vde {
         None => vde.rows(VDE, Some((BRIDGE, &bridge))),
@@ -157,6 +166,7 @@ pub(crate) async fn measure(bench: &Bench) -> TestResult<Vec<Option<Row>>> {
         rows.extend(measured.rows(pair, Some(against)));
     }
     rows.extend(many.iter().flat_map(Many::rows));
+    rows.extend(alone.rows());
     Ok(rows)
 }
 
@@ -211,5 +221,56 @@ impl Many {
             Row::short_times(format!("{what}, processor time of each"), &costs[0])
                 .map(|row| row.against(VDE, &costs[1])),
         ]
+    }
+}
+
+/// A switch whose ports are the load's own sockets: nobody else takes part.
+#[derive(Default)]
+struct Alone {
+    ours: [[Frames; SIZES.len()]; SOCKETS.len()],
+    vde: [Frames; SIZES.len()],
+}
+
+/// Frames of one size.
+#[derive(Default)]
+struct Frames {
+    rates: Samples,
+    costs: Samples,
+}
+
+impl Alone {
+    async fn measure(&mut self, with_vde: bool) -> TestResult {
+        for (kind, sizes) in SOCKETS.into_iter().zip(&mut self.ours) {
+            let lan = Fabric::Switch.lan(false).await?;
+            Self::take(&Direct::plug(&lan, kind).await?, sizes).await?;
+        }
+        if with_vde {
+            let switch = VdeSwitch::start(2).await?;
+            Self::take(&Direct::of_vde_switch(&switch.directory).await?, &mut self.vde).await?;
+        }
+        Ok(())
+    }
+
+    async fn take(pair: &Direct, sizes: &mut [Frames; SIZES.len()]) -> TestResult {
+        for (size, frames) in SIZES.into_iter().zip(sizes) {
+            let flow = pair.frames(size, TIME).await?;
+            frames.rates.push(flow.rate);
+            frames.costs.push(flow.cost);
+        }
+        Ok(())
+    }
+
+    fn rows(&self) -> Vec<Option<Row>> {
+        let mut rows = Vec::new();
+        for (kind, sizes) in SOCKETS.into_iter().zip(&self.ours) {
+            for ((size, ours), vde) in SIZES.into_iter().zip(sizes).zip(&self.vde) {
+                let what = format!("switch alone: {kind} to {kind}");
+                let rates = Row::frame_rates(format!("{what}, frames of {size}"), &ours.rates);
+                rows.push(rates.map(|row| row.against(VDE_ALONE, &vde.rates)));
+                let costs = Row::short_times(format!("{what}, processor time of each frame of {size}"), &ours.costs);
+                rows.push(costs.map(|row| row.against(VDE_ALONE, &vde.costs)));
+            }
+        }
+        rows
     }
 }

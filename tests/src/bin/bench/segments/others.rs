@@ -48,25 +48,38 @@ async fn plug(bridge: &Namespace, node: u8) -> Result<Endpoint> {
     Endpoint::plugged(namespace, node).await
 }
 
-/// Pairs of namespaces on a `vde_switch` that sends everything everywhere.
+/// Pairs of namespaces on a [`VdeSwitch`].
 pub(super) struct Vde {
     pub(super) pairs: Vec<(Endpoint, Endpoint)>,
-    _switch: Running,
-    _place: TempDir,
+    _switch: VdeSwitch,
 }
 
 impl Vde {
     pub(super) async fn new(ports: u8) -> Result<Self> {
-        let place = tempfile::tempdir()?;
-        let directory = place.path().join("switch");
-        let switch = start(directory.clone(), ports)?;
-        wait_for(&directory.join("ctl")).await?;
+        let switch = VdeSwitch::start(ports).await?;
         let mut pairs = Vec::new();
         for node in (1..ports).step_by(2) {
-            let [one, two] = [node, node + 1].map(|node| Endpoint::plug_into_vde_switch(&directory, node));
+            let [one, two] = [node, node + 1].map(|node| Endpoint::plug_into_vde_switch(&switch.directory, node));
             pairs.push((one.await?, two.await?));
         }
-        Ok(Self { pairs, _switch: switch, _place: place })
+        Ok(Self { pairs, _switch: switch })
+    }
+}
+
+/// A `vde_switch` that sends everything everywhere.
+pub(super) struct VdeSwitch {
+    pub(super) directory: PathBuf,
+    _program: Running,
+    _place: TempDir,
+}
+
+impl VdeSwitch {
+    pub(super) async fn start(ports: u8) -> Result<Self> {
+        let place = tempfile::tempdir()?;
+        let directory = place.path().join("switch");
+        let program = start(directory.clone(), ports)?;
+        wait_for(&directory.join("ctl")).await?;
+        Ok(Self { directory, _program: program, _place: place })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The threads that take part: those of this program, and those of the programs that it has started.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::time::Duration;
@@ -48,17 +49,30 @@ fn threads(process: &str, own: bool) -> io::Result<Vec<Task>> {
     Ok(threads)
 }
 
-/// How much processor time all that moves frames has taken so far.
-pub(super) fn spent() -> Result<Duration> {
-    let mut sum = 0;
-    for task in tasks()? {
-        let name = fs::read_to_string(format!("{}/comm", task.directory)).unwrap_or_default();
-        if !task.own || MOVERS.iter().any(|mover| name.starts_with(mover)) {
-            let times = fs::read_to_string(format!("{}/schedstat", task.directory))?;
-            sum += times.split_whitespace().next().ok_or("no times")?.parse::<u64>()?;
+/// The processor time of each thread that moves frames, so far.
+#[derive(Default)]
+pub(super) struct Spent(HashMap<i32, u64>);
+
+impl Spent {
+    pub(super) fn now() -> Result<Self> {
+        let mut times = HashMap::new();
+        for task in tasks()? {
+            let name = fs::read_to_string(format!("{}/comm", task.directory)).unwrap_or_default();
+            if !task.own || MOVERS.iter().any(|mover| name.starts_with(mover)) {
+                // One that has just ended is of an earlier measurement.
+                let Ok(times_of_task) = fs::read_to_string(format!("{}/schedstat", task.directory)) else { continue };
+                let time = times_of_task.split_whitespace().next().ok_or("no times")?.parse()?;
+                times.insert(task.id.as_raw(), time);
+            }
         }
+        Ok(Self(times))
     }
-    Ok(Duration::from_nanos(sum))
+
+    /// What the threads that are there now have taken since `before`.
+    pub(super) fn since(&self, before: &Self) -> Duration {
+        let since = |(id, time): (&i32, &u64)| time - before.0.get(id).copied().unwrap_or(0);
+        Duration::from_nanos(self.0.iter().map(since).sum())
+    }
 }
 
 /// Has everything run on one processor until this is dropped. Else a round trip takes ten times as long whenever the kernel puts two sides
