@@ -8,6 +8,8 @@ pub(crate) const LONGEST: usize = 65_550 + 4;
 
 /// Bytes of the length before each frame.
 const PREFIX: usize = 4;
+/// How many frames are sent with one call at most.
+const MOST: usize = 64;
 /// Some of the longest frames, or many ordinary ones.
 const BUFFER: usize = 256 * 1024;
 
@@ -75,7 +77,7 @@ impl Decoder {
 /// Why a frame was not sent.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unsent {
-    #[error("the queue is full")]
+    #[error("the stream takes nothing now")]
     Full,
     #[error("the frame is longer than {LONGEST} bytes")]
     Giant,
@@ -86,43 +88,63 @@ pub(crate) enum Unsent {
 /// Writes frames to a stream that does not block and can take a part of one. A frame once begun is finished before the next.
 ///
 /// `write` is writev(2) of that stream.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Outbox {
+    /// The rest of the frame that was begun.
     waiting: VecDeque<u8>,
-    limit: usize,
 }
 
 impl Outbox {
-    /// An empty one, in which at most `limit` bytes of frames not yet begun shall wait.
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { waiting: VecDeque::new(), limit }
-    }
-
     /// Whether there is nothing to flush.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Sends a frame, without a copy where the stream takes it; where it does not, or others wait already, it waits to be flushed.
-    pub(crate) fn send(
+    /// Sends the first of `frames` with one call, without a copy; says how many, the one counted in whose rest waits to be flushed.
+    ///
+    /// An error is about the first one.
+    pub(crate) fn send<'a>(
         &mut self,
-        frame: &[u8],
+        frames: impl Iterator<Item = &'a [u8]>,
         mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> Result<(), Unsent> {
-        let prefix = match u32::try_from(frame.len()) {
-            Ok(length) if frame.len() <= LONGEST => length.to_be_bytes(),
-            _ => return Err(Unsent::Giant),
-        };
-        let mut written = 0;
-        if self.is_empty() {
-            written = attempt(&[IoSlice::new(&prefix), IoSlice::new(frame)], &mut write)?;
-        }
-        if written == 0 && self.waiting.len() + PREFIX + frame.len() > self.limit {
+    ) -> Result<usize, Unsent> {
+        if !self.is_empty() {
             return Err(Unsent::Full);
         }
-        self.waiting.extend(prefix.iter().skip(written));
-        self.waiting.extend(&frame[written.saturating_sub(PREFIX)..]);
-        Ok(())
+        let (mut prefixes, mut bodies) = ([[0; PREFIX]; MOST], [&[][..]; MOST]);
+        let mut count = 0;
+        for ((prefix, body), frame) in prefixes.iter_mut().zip(&mut bodies).zip(frames) {
+            match u32::try_from(frame.len()) {
+                Ok(length) if frame.len() <= LONGEST => *prefix = length.to_be_bytes(),
+                _ if count == 0 => return Err(Unsent::Giant),
+                _ => break,
+            }
+            *body = frame;
+            count += 1;
+        }
+        if count == 0 {
+            return Ok(0);
+        }
+        let mut slices = [IoSlice::new(&[]); 2 * MOST];
+        for (pair, (prefix, body)) in slices.chunks_exact_mut(2).zip(prefixes.iter().zip(bodies)) {
+            pair.copy_from_slice(&[IoSlice::new(prefix), IoSlice::new(body)]);
+        }
+        let mut written = match attempt(&slices[..2 * count], &mut write)? {
+            0 => return Err(Unsent::Full),
+            written => written,
+        };
+        for (index, (prefix, body)) in prefixes.iter().zip(bodies).take(count).enumerate() {
+            let length = PREFIX + body.len();
+            if written == 0 {
+                return Ok(index);
+            }
+            if written < length {
+                self.waiting.extend(prefix.iter().chain(body).skip(written));
+                return Ok(index + 1);
+            }
+            written -= length;
+        }
+        Ok(count)
     }
 
     /// Writes as much of what waits as the stream takes: to be called when it can be written to again.

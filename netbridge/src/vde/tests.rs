@@ -503,8 +503,9 @@ async fn frames_pass_through_qemu_to_a_stream() {
     let mut decoder = Decoder::new();
     for length in [14, 60, 1514, 9014, 65_000] {
         // This way first: QEMU forgets what comes before the stream is connected.
-        let mut outbox = crate::switch::stream::Outbox::new(1 << 20);
-        outbox.send(&pattern(length), |slices| stream.try_write_vectored(slices)).unwrap();
+        let mut outbox = crate::switch::stream::Outbox::default();
+        let frame = pattern(length);
+        outbox.send([&frame[..]].into_iter(), |slices| stream.try_write_vectored(slices)).unwrap();
         while !outbox.is_empty() {
             timeout(PATIENCE, stream.writable()).await.expect("room").unwrap();
             outbox.flush(|slices| stream.try_write_vectored(slices)).unwrap();

@@ -10,9 +10,6 @@ use super::{Taken, is_passing};
 use crate::frame::Offload;
 use crate::switch::stream::{Decoder, Outbox, Unsent};
 
-/// A frame that the socket took a part of waits here, and no other.
-const OUTBOX: usize = 0;
-
 /// A stream with what was read and written of frames in parts.
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -23,7 +20,7 @@ pub(crate) struct Stream {
 
 impl From<OwnedFd> for Stream {
     fn from(socket: OwnedFd) -> Self {
-        Self { socket, decoder: Decoder::new(), outbox: Outbox::new(OUTBOX) }
+        Self { socket, decoder: Decoder::new(), outbox: Outbox::default() }
     }
 }
 
@@ -74,18 +71,12 @@ impl Stream {
     pub(super) fn send(&mut self, frames: &[(&[u8], Offload)]) -> io::Result<usize> {
         let Self { socket, outbox, .. } = self;
         let mut write = |slices: &[io::IoSlice<'_>]| write(socket, slices);
-        for (index, (data, _)) in frames.iter().enumerate() {
-            outbox.flush(&mut write)?;
-            let sent = if outbox.is_empty() { outbox.send(data, &mut write) } else { Err(Unsent::Full) };
-            let error = match sent {
-                Ok(()) => continue,
-                Err(Unsent::Full) => io::ErrorKind::WouldBlock.into(),
-                Err(Unsent::Giant) => io::Error::from_raw_os_error(libc::EMSGSIZE),
-                Err(Unsent::Broken(error)) => error,
-            };
-            return if index == 0 { Err(error) } else { Ok(index) };
-        }
-        Ok(frames.len())
+        outbox.flush(&mut write)?;
+        outbox.send(frames.iter().map(|(data, _)| *data), write).map_err(|unsent| match unsent {
+            Unsent::Full => io::ErrorKind::WouldBlock.into(),
+            Unsent::Giant => io::Error::from_raw_os_error(libc::EMSGSIZE),
+            Unsent::Broken(error) => error,
+        })
     }
 
     /// Sends the rest of a frame. Says whether there still is one.
