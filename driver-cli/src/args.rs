@@ -49,7 +49,7 @@ pub(crate) enum Command {
     #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{STATUSES}"))]
     Run(RunArgs),
     /// Finds everything that would keep tests from running, and starts nothing.
-    Check(TestArgs),
+    Check(CheckArgs),
     /// Prints the completions of a shell.
     #[command(after_help = "Example:\n  tandem completions bash > /etc/bash_completion.d/tandem")]
     Completions {
@@ -77,6 +77,15 @@ pub(crate) struct TestArgs {
     /// The Python that runs the scripts, 3.11 or newer: a path or a name on PATH [default: python3]
     #[arg(long, value_name = "P", value_hint = ValueHint::CommandName)]
     pub(crate) python: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) tests: TestArgs,
+    /// Checks the types of the scripts too, by mypy, which the interpreter must have.
+    #[arg(long)]
+    pub(crate) types: bool,
 }
 
 #[derive(Debug, Args)]

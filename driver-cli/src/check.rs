@@ -1,14 +1,15 @@
 //! Everything that can be found out about tests before anything starts.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use driver_core::backend::Backend;
 use driver_core::spec::{self, Problem, TestSpec, nearest};
 use futures::future::join_all;
+use futures::{StreamExt as _, stream};
 
-use crate::args::TestArgs;
+use crate::args::{CheckArgs, TestArgs};
 use crate::exit::Status;
 use crate::output::say;
 use crate::report::Report;
@@ -26,9 +27,12 @@ pub(crate) struct Test {
 }
 
 /// `tandem check`: says what is wrong, and of what nothing is.
-pub(crate) async fn check(args: &TestArgs, backends: &[Arc<dyn Backend>]) -> Result<Status, Report> {
+pub(crate) async fn check(args: &CheckArgs, backends: &[Arc<dyn Backend>]) -> Result<Status, Report> {
     let mut report = Report::default();
-    let tests = tests(args, backends, &mut report).await;
+    let tests = tests(&args.tests, backends, &mut report).await;
+    if args.types {
+        types(&tests, args.tests.python.as_deref(), &mut report).await;
+    }
     if !report.is_empty() {
         return Err(report);
     }
@@ -70,6 +74,19 @@ pub(crate) async fn tests(args: &TestArgs, backends: &[Arc<dyn Backend>], report
         report.add(test.file.display(), problems.unwrap_or_else(lost));
     }
     tests
+}
+
+/// Has the types of the scripts checked, of as many at a time as there are processors.
+async fn types(tests: &[Test], python: Option<&Path>, report: &mut Report) {
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    let checks = stream::iter(tests).map(|test| script::check_types(&test.spec, python)).buffered(at_once);
+    let problems: Vec<_> = checks.collect().await;
+    // The interpreter has told syntax errors already, in other words.
+    let told = !report.is_empty();
+    for (test, problems) in tests.iter().zip(problems) {
+        let problems = problems.into_iter().filter(|problem| !(told && problem.message.contains(" [syntax]")));
+        report.add(test.file.display(), problems);
+    }
 }
 
 /// Finds tests that would share an output directory.

@@ -27,6 +27,8 @@ const FILES: &[(&str, &str)] = files![
     "machine/looking.py",
     "machine/qmp.py",
     "polling_condition.py",
+    "prelude.py",
+    "py.typed",
     "report.py",
     "retry.py",
     "runner.py",
@@ -51,7 +53,7 @@ mod tests {
             let name = format!("{below}{}", entry.file_name().to_str().unwrap());
             if entry.path().is_dir() {
                 modules(&entry.path(), &format!("{name}/"), found);
-            } else if entry.path().extension().is_some_and(|extension| extension == "py") {
+            } else if entry.path().extension().is_some_and(|extension| extension == "py" || extension == "typed") {
                 found.push(name);
             }
         }

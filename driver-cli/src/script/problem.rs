@@ -63,7 +63,7 @@ pub(super) fn unusable(python: &Path, chosen: bool, why: &str) -> Problem {
 }
 
 /// The line of a syntax error, with a mark below the place.
-fn excerpt(line: &str, column: Option<u64>) -> String {
+pub(super) fn excerpt(line: &str, column: Option<u64>) -> String {
     let code = line.trim();
     let indent = line.chars().take_while(|c| c.is_whitespace()).count();
     let mark = column.and_then(|column| usize::try_from(column).ok()?.checked_sub(indent + 1));

@@ -78,9 +78,12 @@ class BaseMachine:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
 
-    def __getattr__(self, verb: str) -> Callable[..., NoReturn]:
-        """A verb of upstream's that is not there raises ``MachineError`` when it is called."""
-        return refusal(self.name, verb)
+    # A type checker that saw it would take any name for a verb.
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, verb: str) -> Callable[..., NoReturn]:
+            """A verb of upstream's that is not there raises ``MachineError`` when it is called."""
+            return refusal(self.name, verb)
 
     # Life
 
