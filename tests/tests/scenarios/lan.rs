@@ -94,6 +94,7 @@ async fn a_container_sees_its_own_interfaces_only() -> TestResult {
         let seen =
             machine.succeed("tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' | grep -v tunl | sort", None).await?;
         assert_eq!(seen, interfaces);
+        machine.fail("awk '$2 == \"00000000\"' /proc/net/route | grep .", None).await?;
         assert_eq!(
             machine.succeed("cd /sys/class/net; for name in *; do [ ! -L $name ] || echo $name; done", None).await?,
             seen

@@ -30,7 +30,7 @@ fn the_prelude_serves_nixpkgs() -> TestResult {
         let said = String::from_utf8_lossy(&wrong.stdout);
         assert_eq!(wrong.status.code(), Some(1));
         assert!(
-            said.contains("testScriptWithTypes:") && said.contains("\"NspawnMachine\" has no attribute \"suceed\""),
+            said.contains("testScriptWithTypes:") && said.contains("\"NspawnMachine\" has no attribute \"succeeds\""),
             "{said}"
         );
     }

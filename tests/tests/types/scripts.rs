@@ -79,12 +79,12 @@ async fn every_wrong_line_is_told_and_no_other() -> TestResult {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_problem_shows_its_line_and_place() -> TestResult {
-    let script = "def serve():\n    server.succeed('a', tiemout=1)\n";
+    let script = "def serve():\n    server.succeed('a', timeouts=1)\n";
     let Some(problems) = told(script, machines()).await? else { return Ok(()) };
     assert_eq!(subjects(&problems), ["/typed.py:2"]);
     let message = &problems[0].message;
-    assert!(message.starts_with("Unexpected keyword argument \"tiemout\""), "{message}");
-    assert!(message.contains("\n    server.succeed('a', tiemout=1)\n    ^"), "{message}");
+    assert!(message.starts_with("Unexpected keyword argument \"timeouts\""), "{message}");
+    assert!(message.contains("\n    server.succeed('a', timeouts=1)\n    ^"), "{message}");
     Ok(())
 }
 

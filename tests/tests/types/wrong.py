@@ -1,7 +1,7 @@
 # Each line with a remark to pyright is wrong, and no other is. mypy has to find the same lines.
 from test_driver.machine.qmp import no_such  # pyright: ignore[reportAttributeAccessIssue]
 
-server.suceed("true")  # pyright: ignore[reportAttributeAccessIssue]
+server.succeeds("true")  # pyright: ignore[reportAttributeAccessIssue]
 server.succeed(["true"])  # pyright: ignore[reportArgumentType]
 server.succeed("true", timeout="1m")  # pyright: ignore[reportArgumentType]
 server.succeed("true", time=1)  # pyright: ignore[reportCallIssue]
@@ -26,7 +26,7 @@ debug.breakpoint(port="4444")  # pyright: ignore[reportArgumentType]
 
 
 def body():
-    server.wait_for_fil("x")  # pyright: ignore[reportAttributeAccessIssue]
+    server.wait_for_files("x")  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @polling_condition(every=1)  # pyright: ignore[reportCallIssue]
