@@ -19,7 +19,8 @@ _NOT_ALWAYS = {"create_machine", "debug", "dump_machine_ssh", "run_tests", "test
 class _Client:
     def call(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
         machine = {"name": "a-b", "python_name": "a_b", "backend": "vm"}
-        return {"name": "test", "output_directory": "/out", "machines": [machine], "vlans": [1]}
+        test = {"name": "test", "output_directory": "/out", "machines": [machine], "vlans": [1]}
+        return {**test, "global_timeout": 3600.0, "boot_timeout": 300.0}
 
 
 def _driver() -> Driver:

@@ -2,6 +2,8 @@
 export PATH=/usr/bin:/usr/sbin USER=root HOME=/root PAGER=
 mkdir -p /tmp /root
 cd /tmp
+# As udev does.
+ln -sfn /proc/self/fd /dev/fd
 echo "the guest's own init"
 while :; do
     (

@@ -13,7 +13,8 @@ use tandem_tests::{TestResult, roots};
 use tempfile::TempDir;
 
 /// What guest and tests run.
-const PROGRAMS: [&str; 11] = ["cat", "head", "dd", "ip", "ls", "mkdir", "ping", "rm", "sleep", "stty", "sync"];
+const PROGRAMS: [&str; 15] =
+    ["base64", "cat", "dd", "head", "ip", "ln", "ls", "mkdir", "mv", "ping", "rm", "sleep", "stty", "sync", "timeout"];
 
 /// How the guest powers itself off: what systemd has a program for.
 const SYSTEMCTL: &str = "#!/bin/bash\nsync\necho o >/proc/sysrq-trigger\n";

@@ -18,6 +18,7 @@ mod samples;
 mod segments;
 mod table;
 mod tandem;
+mod upstream;
 mod vm;
 mod wait;
 
@@ -69,6 +70,8 @@ enum What {
     Lan,
     /// Segments of netbridge between each two kinds of ports; a plain bridge and, with vde2, upstream's way beside them.
     Netbridge,
+    /// A whole run over a guest of upstream's kind; the same by upstream's driver, which `TANDEM_BENCH_UPSTREAM` names.
+    Upstream,
 }
 
 fn main() -> ExitCode {
@@ -117,6 +120,7 @@ async fn measure(arguments: &Arguments) -> TestResult {
             What::Vm => vm::measure(&bench).await?,
             What::Lan => lan::measure(&bench).await?,
             What::Netbridge => segments::measure(&bench).await?,
+            What::Upstream => upstream::measure(&bench).await?,
         });
     }
     write!(std::io::stdout(), "{table}")?;
