@@ -16,11 +16,17 @@ from test_driver.retry import retry
 _NOT_ALWAYS = {"create_machine", "debug", "dump_machine_ssh", "run_tests", "test_script"}
 
 
+class _Described(dict[str, Any]):
+    """What the driver tells of a test. What these tests are not about is 0."""
+
+    def __missing__(self, name: str) -> Any:
+        return 0
+
+
 class _Client:
     def call(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
         machine = {"name": "a-b", "python_name": "a_b", "backend": "vm"}
-        test = {"name": "test", "output_directory": "/out", "machines": [machine], "vlans": [1]}
-        return {**test, "global_timeout": 3600.0, "boot_timeout": 300.0}
+        return _Described(name="test", output_directory="/out", machines=[machine], vlans=[1])
 
 
 def _driver() -> Driver:
