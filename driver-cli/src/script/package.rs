@@ -32,6 +32,7 @@ const FILES: &[(&str, &str)] = files![
     "runner.py",
     "stats.py",
     "vlan.py",
+    "words.py",
 ];
 
 /// Writes the package into a directory, for `sys.path` to name.
