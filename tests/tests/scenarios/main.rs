@@ -9,6 +9,7 @@ mod killed;
 mod lan;
 mod leftovers;
 mod many;
+mod misbehaving;
 mod resources;
 mod roots;
 mod units;
