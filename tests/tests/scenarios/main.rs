@@ -10,6 +10,7 @@ mod lan;
 mod leftovers;
 mod many;
 mod misbehaving;
+mod reports;
 mod resources;
 mod roots;
 mod units;
