@@ -63,8 +63,10 @@ class Logger:
         self._record("error", message, attributes)
 
     def log_serial(self, message: str, machine: str) -> None:
-        """Records a message about a machine."""
-        self._record("info", message, {"machine": machine})
+        """Records lines as if the machine had said them on its console."""
+        text = printable(str(message))
+        call = {"level": "info", "message": text, "machine": machine, "serial": True, "span": self.span}
+        self._client.call("Log", call)
 
     @contextmanager
     def nested(self, message: str, attributes: Mapping[str, str] | None = None) -> Iterator[None]:

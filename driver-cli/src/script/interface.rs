@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use driver_core::event::Level;
+use driver_core::event::{Kind, Level};
 use driver_core::run::start_all;
 use futures::stream::iter;
 use futures::{Stream, StreamExt};
@@ -811,9 +811,21 @@ impl Interface {
         })
     }
 
-    /// Records a message.
-    async fn log(&self, level: Severity, message: String, machine: Option<String>, span: Option<u64>) {
-        self.session().recorder(machine.as_deref(), span).message(level.into(), message);
+    /// Records a message; a serial one as lines of the machine's console.
+    async fn log(
+        &self,
+        level: Severity,
+        message: String,
+        machine: Option<String>,
+        serial: Option<bool>,
+        span: Option<u64>,
+    ) {
+        let recorder = self.session().recorder(machine.as_deref(), span);
+        if serial.unwrap_or(false) {
+            message.lines().for_each(|line| recorder.record(Kind::Console { line: line.into() }));
+        } else {
+            recorder.message(level.into(), message);
+        }
     }
 
     /// Begins a span: a step with others inside it. Its attributes are for reports.
