@@ -98,6 +98,9 @@ pub(crate) struct RunArgs {
     /// Writes the events of all tests to this file too, one JSON object a line.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) events: Option<PathBuf>,
+    /// Writes a JUnit report to this file: a suite for each test, a case for each subtest and one for the rest.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) junit_xml: Option<PathBuf>,
     /// Ends each test after this time, whatever the test says: seconds, or such as `5m`.
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(crate) global_timeout: Option<Duration>,
@@ -159,6 +162,7 @@ mod tests {
         assert!(
             run.tests.python.is_none() && run.tests.backend.is_none() && run.output.is_none() && run.events.is_none()
         );
+        assert!(run.junit_xml.is_none());
         assert!(run.global_timeout.is_none() && !run.no_color);
         assert_eq!(Level::from(run.log_level), Level::Info);
     }
@@ -166,13 +170,14 @@ mod tests {
     #[test]
     fn every_option_of_a_run_is_read() {
         let line = "tandem run a.py b.toml -o out --backend vm --events e --global-timeout 5m --python /v/bin/python \
-                    --log-level error --no-color";
+                    --log-level error --no-color --junit-xml j.xml";
         let Ok(Command::Run(run)) = parse(line) else { panic!() };
         assert_eq!(run.tests.tests, [PathBuf::from("a.py"), PathBuf::from("b.toml")]);
         assert_eq!(run.tests.backend.as_deref(), Some("vm"));
         assert_eq!(run.tests.python, Some(PathBuf::from("/v/bin/python")));
         assert_eq!(run.output, Some(PathBuf::from("out")));
         assert_eq!(run.events, Some(PathBuf::from("e")));
+        assert_eq!(run.junit_xml, Some(PathBuf::from("j.xml")));
         assert_eq!(run.global_timeout, Some(Duration::from_secs(300)));
         assert_eq!(Level::from(run.log_level), Level::Error);
         assert!(run.no_color);

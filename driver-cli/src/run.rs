@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use driver_core::backend::Backend;
 use driver_core::event::Outcome;
-use driver_core::log::{OutputDirectory, TerminalSettings};
+use driver_core::log::{Junit, OutputDirectory, TerminalSettings};
+use driver_core::spec::Problem;
 
 use crate::args::RunArgs;
 use crate::check::{self, COMMAND_LINE, Test};
@@ -22,7 +23,7 @@ const OUTPUT: &str = "tandem-out";
 /// Runs the tests and returns the worst of their statuses. The error is why none was started.
 pub(crate) async fn run(args: &RunArgs, backends: Vec<Arc<dyn Backend>>) -> Result<Status, Report> {
     let tests = tests(args, &backends).await?;
-    let (events, outputs) = open(args, &tests)?;
+    let Opened { events, junit, outputs } = open(args, &tests)?;
     let terminal = TerminalSettings::of_stderr(args.log_level.into());
     let terminal = TerminalSettings { colours: terminal.colours && !args.no_color, ..terminal };
     let stop = match Stop::listen() {
@@ -32,7 +33,8 @@ pub(crate) async fn run(args: &RunArgs, backends: Vec<Arc<dyn Backend>>) -> Resu
             return Ok(Status::Broken);
         }
     };
-    let mut session = Session { backends, python: args.tests.python.clone(), terminal, events, stop };
+    let python = args.tests.python.clone();
+    let mut session = Session { backends, python, terminal, events, xml: None, junit, stop };
 
     let mut ended = Vec::new();
     for (test, output) in tests.iter().zip(outputs) {
@@ -61,17 +63,35 @@ async fn tests(args: &RunArgs, backends: &[Arc<dyn Backend>]) -> Result<Vec<Test
     if report.is_empty() { Ok(tests) } else { Err(report) }
 }
 
-/// Makes and opens what is written to, in the order of the tests.
-fn open(args: &RunArgs, tests: &[Test]) -> Result<(Option<EventsFile>, Vec<OutputDirectory>), Report> {
+/// What is written to.
+struct Opened {
+    events: Option<EventsFile>,
+    junit: Option<Junit>,
+    /// In the order of the tests.
+    outputs: Vec<OutputDirectory>,
+}
+
+/// Makes and opens what is written to.
+fn open(args: &RunArgs, tests: &[Test]) -> Result<Opened, Report> {
     let open = || {
         let events = args.events.as_deref().map(EventsFile::open).transpose()?;
         let outputs = outputs(args, tests).into_iter().map(|path| OutputDirectory::create(&path));
-        Ok((events, outputs.collect::<Result<_, _>>()?))
+        let outputs = outputs.collect::<Result<_, _>>()?;
+        // It may be in an output directory.
+        let junit = args.junit_xml.as_deref().map(junit).transpose()?;
+        Ok(Opened { events, junit, outputs })
     };
     open().map_err(|problem| {
         let mut report = Report::default();
         report.add(COMMAND_LINE, [problem]);
         report
+    })
+}
+
+/// The report that `--junit-xml` names.
+fn junit(path: &Path) -> Result<Junit, Problem> {
+    Junit::create(path, None).map_err(|error| {
+        Problem::user(format!("--junit-xml {}", path.display()), error.to_string(), "name a file that can be written")
     })
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use driver_core::backend::Backend;
 use driver_core::event::{Kind, Level, Outcome, Recorder};
-use driver_core::log::{Jsonl, OutputDirectory, Terminal, TerminalSettings, WriteFaults};
+use driver_core::log::{Jsonl, Junit, OutputDirectory, Terminal, TerminalSettings, WriteFaults, Xml};
 use driver_core::run::Run;
 use driver_core::spec::TestSpec;
 
@@ -23,6 +23,9 @@ pub(crate) struct Session {
     pub(crate) python: Option<PathBuf>,
     pub(crate) terminal: TerminalSettings,
     pub(crate) events: Option<EventsFile>,
+    /// Where the XML file goes that the NixOS test driver writes; for one test.
+    pub(crate) xml: Option<PathBuf>,
+    pub(crate) junit: Option<Junit>,
     pub(crate) stop: Stop,
 }
 
@@ -68,6 +71,11 @@ impl Session {
             ended = ended.at_best(Outcome::Broken);
         }
         recorder.record(Kind::RunFinished { outcome: ended.outcome, elapsed: recorder.elapsed().as_secs_f64() });
+        // Some reports are written only now.
+        for fault in faults.take() {
+            say(failure::with_causes(&fault));
+            ended = ended.at_best(Outcome::Broken);
+        }
         ended
     }
 
@@ -83,6 +91,13 @@ impl Session {
         if let Some(events) = &self.events {
             let file = events.file().map_err(|error| format!("{}: {error}", events.path().display()))?;
             sinks.push(Box::new(Jsonl::new(file, events.path(), faults)));
+        }
+        if let Some(path) = &self.xml {
+            let xml = Xml::create(path, faults).map_err(|error| format!("{}: {error}", path.display()))?;
+            sinks.push(Box::new(xml));
+        }
+        if let Some(junit) = &self.junit {
+            sinks.push(junit.sink(faults));
         }
         let settings = TerminalSettings { consoles, output: Some(output.path().to_owned()), ..self.terminal.clone() };
         let terminal = Terminal::stderr(settings).map_err(|error| format!("starting a thread failed: {error}"))?;

@@ -1,5 +1,6 @@
 //! The record of a run: one event type, numbered and timed, and the recorder that hands it to sinks.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -66,6 +67,9 @@ pub enum Kind {
         /// The span around it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         parent: Option<SpanId>,
+        /// What else is known of it, such as the `image` that it makes.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        attributes: BTreeMap<String, String>,
     },
     /// A span ended.
     SpanFinished {
@@ -252,6 +256,11 @@ impl Recorder {
 
     /// Begins a span inside the current one. Its end is recorded when it is finished or, as failed, when it is dropped unfinished.
     pub fn span(&self, title: impl Into<String>, subtest: bool) -> Span {
+        self.span_with(title, subtest, BTreeMap::new())
+    }
+
+    /// The same with attributes.
+    pub fn span_with(&self, title: impl Into<String>, subtest: bool, attributes: BTreeMap<String, String>) -> Span {
         let title = title.into();
         let id = {
             let mut state = self.lock();
@@ -259,7 +268,8 @@ impl Recorder {
             state.next_span += 1;
             id
         };
-        self.push(Some(id), Kind::SpanStarted { title: title.clone(), subtest, parent: self.span }, None);
+        let started = Kind::SpanStarted { title: title.clone(), subtest, parent: self.span, attributes };
+        self.push(Some(id), started, None);
         Span { recorder: self.within(Some(id)), id, title, began: Instant::now(), finished: false }
     }
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+from test_driver.words import printable, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,15 +51,22 @@ class Logger:
     def error(self, message: str, attributes: Mapping[str, str] | None = None) -> NoReturn:
         """Records an error and ends the script, which fails with it."""
         self._record("error", message, attributes)
-        sys.exit(message)
+        text = str(message)
+        if threading.current_thread() is not threading.main_thread():
+            # There, an exception would end no more than the thread.
+            self._client.call("ReportFailure", {"report": printable(text), "machine_failed": False})
+            os._exit(1)
+        sys.exit(text)
 
     def log_test_error(self, message: str, attributes: Mapping[str, str] | None = None) -> None:
         """Records an error; the script goes on."""
         self._record("error", message, attributes)
 
     def log_serial(self, message: str, machine: str) -> None:
-        """Records a message about a machine."""
-        self._record("info", message, {"machine": machine})
+        """Records lines as if the machine had said them on its console."""
+        text = printable(str(message))
+        call = {"level": "info", "message": text, "machine": machine, "serial": True, "span": self.span}
+        self._client.call("Log", call)
 
     @contextmanager
     def nested(self, message: str, attributes: Mapping[str, str] | None = None) -> Iterator[None]:
@@ -71,21 +81,29 @@ class Logger:
             try:
                 yield
             except Exception as error:
-                self.log_test_error(f'Test "{name}" failed with error: "{error}"')
+                self.log_test_error(f'Test "{name}" failed with error: "{words(error)}"')
                 raise
 
     def print_serial_logs(self, enable: bool) -> None:
-        """Shows the machines' consoles on the terminal, or no longer."""
+        """Shows the machines' consoles on the terminal, or no longer. The files of the record have them in any case."""
         self._client.call("ShowConsoles", {"shown": enable})
 
     def _record(self, level: str, message: str, attributes: Mapping[str, str] | None) -> None:
         machine = (attributes or {}).get("machine")
-        self._client.call("Log", {"level": level, "message": str(message), "machine": machine, "span": self.span})
+        text = printable(str(message))
+        self._client.call("Log", {"level": level, "message": text, "machine": machine, "span": self.span})
 
     @contextmanager
     def _within(self, title: str, attributes: Mapping[str, str] | None, subtest: bool) -> Iterator[None]:
-        machine = (attributes or {}).get("machine")
-        start = {"title": str(title), "subtest": subtest, "machine": machine, "span": self.span}
+        texts = {str(name): printable(str(value)) for name, value in (attributes or {}).items()}
+        machine = texts.pop("machine", None)
+        start = {
+            "title": printable(str(title)),
+            "subtest": subtest,
+            "machine": machine,
+            "attributes": texts,
+            "span": self.span,
+        }
         span = self._client.call("SpanStart", start)["span"]
         outer = self._span.get()
         failure = None
@@ -93,7 +111,7 @@ class Logger:
         try:
             yield
         except BaseException as error:
-            failure = str(error) or type(error).__name__
+            failure = words(error) or type(error).__name__
             raise
         finally:
             self._enter(outer)

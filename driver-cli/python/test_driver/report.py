@@ -5,6 +5,8 @@ from __future__ import annotations
 import linecache
 import os
 
+from test_driver.words import printable, words
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,10 +17,27 @@ _FOREIGN = (os.path.join(os.path.dirname(__file__), ""), os.path.join(os.path.di
 """Where this package and the standard library lie."""
 
 
+_MOST_FRAMES = 40
+"""Of a longer traceback, such as that of a recursion without end, the first and the last ones are shown."""
+
+
 def failure(error: BaseException, script: str) -> str:
-    """The report of an exception that left a script, of several lines."""
+    """The report of an exception that left a script, of several lines. Works for any exception, however odd."""
+    try:
+        return printable(_report(error, script))
+    except BaseException as another:  # noqa: BLE001 - code of the script's makes its exceptions' texts
+        return f"{type(error).__name__}: (reporting it failed: {type(another).__name__})"
+
+
+def _report(error: BaseException, script: str) -> str:
     lines = ["Traceback (most recent call last):"]
-    for file, line, function in _frames(error.__traceback__, script):
+    frames = list(_frames(error.__traceback__, script))
+    more = len(frames) - _MOST_FRAMES
+    for number, (file, line, function) in enumerate(frames):
+        if more > 0 and _MOST_FRAMES // 2 <= number < _MOST_FRAMES // 2 + more:
+            if number == _MOST_FRAMES // 2:
+                lines.append(f"  … ({more} more)")
+            continue
         lines.append(f'  File "{file}", line {line}, in {function}')
         if source := linecache.getline(file, line).strip():
             lines.append(f"    {source}")
@@ -30,14 +49,17 @@ def failure(error: BaseException, script: str) -> str:
 
 
 def _told(error: BaseException) -> list[str]:
-    kind, message = type(error), str(error)
-    plain = kind.__module__.partition(".")[0] in ("__main__", "builtins", "test_driver")
+    kind, message = type(error), words(error)
+    plain = str(kind.__module__).partition(".")[0] in ("__main__", "builtins", "test_driver")
     name = kind.__qualname__ if plain else f"{kind.__module__}.{kind.__qualname__}"
-    lines = [f"{name}: {message}" if message else name, *getattr(error, "__notes__", ())]
+    lines = [f"{name}: {message}" if message else name]
+    notes = getattr(error, "__notes__", ())
+    if isinstance(notes, (list, tuple)):
+        lines += [str(note) for note in notes]
     if isinstance(error, SyntaxError) and error.filename and error.text:
         lines.append(f"    {error.text.strip()}")
     if isinstance(error, BaseExceptionGroup):
-        lines += [f"  {_told(one)[0]}" for one in error.exceptions]
+        lines += [f"  {line}" for one in error.exceptions for line in _told(one)]
     return lines
 
 

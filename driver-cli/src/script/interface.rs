@@ -1,9 +1,10 @@
 //! The Varlink interface `io.tandem.Driver`: one method for each verb.
 #![expect(clippy::unused_async, reason = "zlink awaits every method")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use driver_core::event::Level;
+use driver_core::event::{Kind, Level};
 use driver_core::run::start_all;
 use futures::stream::iter;
 use futures::{Stream, StreamExt};
@@ -61,7 +62,7 @@ impl Interface {
         more: bool,
         span: Option<u64>,
     ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
-        self.for_all(more, span, "start all machines", |machines| async move { start_all(&machines).await })
+        self.for_all(more, span, "start all VMs", |machines| async move { start_all(&machines).await })
     }
 
     /// Waits until all machines are gone.
@@ -71,7 +72,7 @@ impl Interface {
         more: bool,
         span: Option<u64>,
     ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
-        self.for_all(more, span, "wait for all machines to finish", |machines| async move {
+        self.for_all(more, span, "wait for all VMs to finish", |machines| async move {
             for machine in machines {
                 machine.wait_for_shutdown(None).await?;
             }
@@ -810,16 +811,35 @@ impl Interface {
         })
     }
 
-    /// Records a message.
-    async fn log(&self, level: Severity, message: String, machine: Option<String>, span: Option<u64>) {
-        self.session().recorder(machine.as_deref(), span).message(level.into(), message);
+    /// Records a message; a serial one as lines of the machine's console.
+    async fn log(
+        &self,
+        level: Severity,
+        message: String,
+        machine: Option<String>,
+        serial: Option<bool>,
+        span: Option<u64>,
+    ) {
+        let recorder = self.session().recorder(machine.as_deref(), span);
+        if serial.unwrap_or(false) {
+            message.lines().for_each(|line| recorder.record(Kind::Console { line: line.into() }));
+        } else {
+            recorder.message(level.into(), message);
+        }
     }
 
-    /// Begins a span: a step with others inside it.
-    async fn span_start(&self, title: String, subtest: bool, machine: Option<String>, span: Option<u64>) -> Begun {
+    /// Begins a span: a step with others inside it. Its attributes are for reports.
+    async fn span_start(
+        &self,
+        title: String,
+        subtest: bool,
+        machine: Option<String>,
+        attributes: Option<BTreeMap<String, String>>,
+        span: Option<u64>,
+    ) -> Begun {
         let session = self.session();
         let recorder = session.recorder(machine.as_deref(), span);
-        Begun { span: session.begin_span(&recorder, title, subtest) }
+        Begun { span: session.begin_span(recorder.span_with(title, subtest, attributes.unwrap_or_default())) }
     }
 
     /// Ends a span, with the reason if the step failed.

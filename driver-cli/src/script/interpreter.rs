@@ -24,6 +24,9 @@ use super::session::{Said, Session, Test};
 /// How long an interpreter may take to start and to check a script.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long a script's threads and what it registered with `atexit` may go on once it has failed.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The first code that the interpreter runs; its argument is where the package lies. Any Python understands it.
 const BEGINNING: &str = "\
 import sys
@@ -170,12 +173,18 @@ impl Interpreter {
         let word = [socket.as_os_str().as_bytes(), b"\n"].concat();
         // If it is gone already, its exit status tells how.
         let _ = self.channel.write_all(&word).await;
+        // A script that has failed may have a thread that never ends.
+        let overdue = async {
+            session.failed().await;
+            tokio::time::sleep(LEAVE_TIMEOUT).await;
+        };
         let status = tokio::select! {
-            status = self.process.wait() => status?,
+            status = self.process.wait() => Some(status?),
+            () = overdue => None,
             never = self.output.pump(|line| session.print(line)) => match never {},
         };
         self.output.drain_all(|line| session.print(line));
-        let outcome = outcome(session.said(), status);
+        let outcome = outcome(session.said(), status.unwrap_or_default());
         if let (ScriptOutcome::Failed(report) | ScriptOutcome::Crashed(report), None | Some(Said::Success)) =
             (&outcome, session.said())
         {

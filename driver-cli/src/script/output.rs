@@ -10,6 +10,10 @@ use tokio::net::unix::pipe;
 /// A line longer than this many bytes is cut.
 const LONGEST: usize = 64 << 10;
 
+/// How much one call hands out: what a full pipe holds. Whoever prints faster than it is recorded is held up by the pipe, and must not keep
+/// the one that reads from everything else.
+const AT_ONCE: usize = 64 << 10;
+
 /// The reading end.
 #[derive(Debug)]
 pub(super) struct Output {
@@ -26,7 +30,7 @@ impl Output {
         Ok((Self { pipe: pipe::Receiver::from_owned_fd(reading)?, begun: Mutex::default() }, writing))
     }
 
-    /// Hands out each complete line that has been printed by now. Does not wait.
+    /// Hands out each complete line that has been printed by now. Does not wait, and leaves what is printed meanwhile.
     pub(super) fn drain(&self, line: impl FnMut(String)) {
         // Not the runtime's own read, which knows of new bytes only some time after they came.
         self.read(|buffer| Ok(rustix::io::read(&self.pipe, buffer)?), line);
@@ -49,30 +53,40 @@ impl Output {
             if closed {
                 break;
             }
+            // Others wait in the same task, such as the clock of the run.
+            tokio::task::yield_now().await;
         }
         std::future::pending().await
     }
 
-    /// Reads until there is no more; whether all writers are gone.
+    /// Reads until there is no more, or enough for once; whether all writers are gone.
     fn read(&self, mut read: impl FnMut(&mut [u8]) -> io::Result<usize>, mut line: impl FnMut(String)) -> bool {
         // Held while lines are handed out, so that two readers cannot mix them up.
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         let mut buffer = [0; 8 << 10];
-        loop {
+        let mut taken = 0;
+        while taken < AT_ONCE {
             match read(&mut buffer) {
                 Ok(0) => return true,
-                Ok(count) => begun.extend_from_slice(&buffer[..count]),
+                Ok(count) => {
+                    taken += count;
+                    begun.extend_from_slice(&buffer[..count]);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => return false,
             }
-            while let Some(end) = begun.iter().position(|byte| *byte == b'\n') {
-                line(text(&begun[..end]));
-                begun.drain(..=end);
+            let mut rest = &begun[..];
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                line(text(&rest[..end]));
+                rest = &rest[end + 1..];
             }
+            let handed_out = begun.len() - rest.len();
+            begun.drain(..handed_out);
             if begun.len() > LONGEST {
                 line(text(&std::mem::take(&mut *begun)));
             }
         }
+        false
     }
 }
 
@@ -101,6 +115,20 @@ mod tests {
         let mut rest = Vec::new();
         output.drain_all(|line| rest.push(line));
         assert_eq!(rest, ["three"]);
+    }
+
+    #[tokio::test]
+    async fn one_who_prints_without_end_holds_nobody_up() {
+        let (output, end) = Output::pipe().unwrap();
+        let printer = std::thread::spawn(move || while rustix::io::write(&end, &b"line\n".repeat(1000)).is_ok() {});
+        let mut lines = 0;
+        output.drain(|_| lines += 1);
+        let pump = output.pump(|_| lines += 1);
+        tokio::time::timeout(std::time::Duration::from_millis(300), pump).await.unwrap_err();
+        output.drain_all(|_| lines += 1);
+        assert!(lines > 0);
+        drop(output);
+        printer.join().unwrap();
     }
 
     #[tokio::test]

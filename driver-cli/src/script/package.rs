@@ -34,6 +34,7 @@ const FILES: &[(&str, &str)] = files![
     "runner.py",
     "stats.py",
     "vlan.py",
+    "words.py",
 ];
 
 /// Writes the package into a directory, for `sys.path` to name.

@@ -12,6 +12,7 @@ use driver_core::lan::Vlan;
 use driver_core::machine::Machine;
 use driver_core::spec::python_name;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::capture::Captures;
@@ -58,6 +59,7 @@ pub(super) struct Session {
     runtime: Handle,
     output: Option<Arc<Output>>,
     state: Mutex<State>,
+    failed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -74,7 +76,7 @@ struct State {
 impl Session {
     /// A session over `test`; verbs run on the current runtime. What the script prints comes from `output`.
     pub(super) fn new(test: Test, output: Option<Arc<Output>>) -> Self {
-        Self { test, runtime: Handle::current(), output, state: Mutex::default() }
+        Self { test, runtime: Handle::current(), output, state: Mutex::default(), failed: Notify::new() }
     }
 
     pub(super) fn runtime(&self) -> &Handle {
@@ -137,8 +139,7 @@ impl Session {
         self.test.recorder.within(span).message(Level::Info, line);
     }
 
-    pub(super) fn begin_span(&self, recorder: &Recorder, title: String, subtest: bool) -> SpanId {
-        let span = recorder.span(title, subtest);
+    pub(super) fn begin_span(&self, span: Span) -> SpanId {
         let id = span.id();
         self.state().spans.push(span);
         id
@@ -187,7 +188,14 @@ impl Session {
         if let Said::Failure(report) | Said::MachineFailure(report) = &said {
             self.test.recorder.record(Kind::Failure { report: report.clone() });
         }
-        self.state().said.get_or_insert(said);
+        if self.state().said.get_or_insert(said) != &Said::Success {
+            self.failed.notify_one();
+        }
+    }
+
+    /// Returns once the script has said that it failed.
+    pub(super) async fn failed(&self) {
+        self.failed.notified().await;
     }
 
     pub(super) fn said(&self) -> Option<Said> {

@@ -76,6 +76,84 @@ async fn sys_exit() {
     stage.pass("import sys; sys.exit(0)").await;
     assert_eq!(stage.fail("import sys; sys.exit(3)").await, "the script ended with sys.exit(3)");
     assert_eq!(stage.fail("import sys; sys.exit('no luck')").await, "no luck");
+    assert_eq!(stage.fail("import sys; sys.exit('')").await, "the script ended with sys.exit('')");
+    assert_eq!(stage.fail("import sys; sys.exit(0.0)").await, "the script ended with sys.exit(0.0)");
+    let odd =
+        "import sys\nclass Odd:\n    def __repr__(self): raise ValueError\n    __eq__ = __repr__\nsys.exit(Odd())";
+    assert_eq!(stage.fail(odd).await, "the script ended with sys.exit() of a Odd");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_exception_is_reported() {
+    let stage = Stage::new(&[]);
+    for (script, told) in [
+        ("raise type('Own', (BaseException,), {})('x')", "Own: x"),
+        ("raise GeneratorExit", "GeneratorExit"),
+        (
+            "raise ExceptionGroup('two', [ValueError(1), ExceptionGroup('deep', [KeyError(2)])])",
+            "ExceptionGroup: two (2 sub-exceptions)\n  ValueError: 1\n  ExceptionGroup: deep (1 sub-exception)\n    KeyError: 2",
+        ),
+        (
+            "class Mute(Exception):\n    def __str__(self): raise SystemExit(0)\nraise Mute",
+            "Mute: (its __str__ raised SystemExit)",
+        ),
+        ("raise ValueError('\\udcff')", "ValueError: \\udcff"),
+        ("error = ValueError('x'); error.__notes__ = 7\nraise error", "ValueError: x"),
+        ("def f(): f()\nf()", "RecursionError: maximum recursion depth exceeded"),
+        ("def deep(n): return deep(n - 1) if n else 1 / 0\ndeep(500)", "ZeroDivisionError: division by zero"),
+    ] {
+        let report = stage.fail(script).await;
+        assert!(report.starts_with("Traceback (most recent call last):\n"), "{report}");
+        assert!(report.contains(&format!("\n\n{told}")), "{script}: {report}");
+        assert!(report.lines().count() < 100, "{report}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_odd_exception_in_a_subtest_is_reported_too() {
+    let stage = Stage::new(&[]);
+    let script = r#"
+class Mute(Exception):
+    def __str__(self): raise ValueError
+with subtest("odd \udcff"):
+    raise Mute
+"#;
+    let report = stage.fail(script).await;
+    assert!(report.ends_with("Mute: (its __str__ raised ValueError)"), "{report}");
+    assert_eq!(stage.failure("odd \\udcff").as_deref(), Some("(its __str__ raised ValueError)"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_error_ends_the_script_wherever_it_is_called() {
+    let stage = Stage::new(&[]);
+    assert_eq!(stage.fail("log.error('enough')\nprint('not reached')").await, "enough");
+    let script =
+        "import threading, time\nthreading.Thread(target=log.error, args=['of a thread']).start()\ntime.sleep(60)";
+    assert_eq!(stage.fail(script).await, "of a thread");
+    assert_eq!(stage.fail("log.error(0)").await, "0");
+    assert!(!stage.messages().contains(&"not reached".to_owned()));
+    stage.pass("log.log_test_error('only said')").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_script_is_not_held_up_by_a_thread_without_end() {
+    let stage = Stage::new(&[]);
+    let script =
+        "import threading, time\nthreading.Thread(target=time.sleep, args=[1000]).start()\nraise ValueError('no')";
+    let report = stage.fail(script).await;
+    assert!(report.ends_with("ValueError: no"), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forked_child_does_not_speak_for_the_script() {
+    let stage = Stage::new(&[]);
+    // The child comes to its end, or fails, before the parent goes on.
+    let passes = "pid = os.fork()\nif pid:\n    os.waitpid(pid, 0)\n";
+    let report = stage.fail(&format!("{passes}    raise ValueError('of the parent')")).await;
+    assert!(report.ends_with("ValueError: of the parent"), "{report}");
+    stage.pass(&format!("{passes}else:\n    raise ValueError('of the child')")).await;
+    assert!(stage.messages().contains(&"ValueError: of the child".to_owned()), "{:?}", stage.messages());
+    stage.pass(&format!("{passes}else:\n    import sys; sys.exit(3)")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

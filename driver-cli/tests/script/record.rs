@@ -69,6 +69,38 @@ with subtest("all"):
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn attributes_of_a_step_are_recorded() {
+    let stage = Stage::new(&["server"]);
+    stage.pass("with server.nested('step', {'image': 'a.png', 'number': 7}): pass").await;
+    let attributes = stage.events().into_iter().find_map(|event| match event.kind {
+        Kind::SpanStarted { attributes, .. } => Some((event.machine, attributes)),
+        _ => None,
+    });
+    let expected = [("image", "a.png"), ("number", "7")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(attributes, Some((Some("server".to_owned()), expected.into())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_serial_message_is_the_machines() {
+    let stage = Stage::new(&["server"]);
+    stage.pass("server.log_serial('one\\ntwo')").await;
+    let said = stage.events().into_iter().filter_map(|event| match event.kind {
+        Kind::Console { line } => Some((event.machine.unwrap_or_default(), line)),
+        _ => None,
+    });
+    let expected = ["one", "two"].map(|line| ("server".to_owned(), line.to_owned()));
+    assert_eq!(said.collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn steps_over_all_machines_have_the_names_that_people_know() {
+    let stage = Stage::new(&["server"]);
+    stage.pass("start_all()\nserver.shutdown()\njoin_all()").await;
+    stage.span("start all VMs");
+    stage.span("wait for all VMs to finish");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_subtest_says_why() {
     let stage = Stage::new(&["server"]);
     let script = r#"

@@ -34,6 +34,7 @@ mod units;
 
 pub use screen::ScreenTexts;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -159,7 +160,20 @@ impl Machine {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let span = self.recorder.span(title, false);
+        self.step_with(title, BTreeMap::new(), work).await
+    }
+
+    /// The same, of a span with attributes.
+    async fn step_with<T, F>(
+        &self,
+        title: impl Into<String>,
+        attributes: BTreeMap<String, String>,
+        work: impl FnOnce(Self) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let span = self.recorder.span_with(title, false, attributes);
         let result = work(self.within(Some(span.id()))).await;
         span.finish(result.as_ref().err().map(ToString::to_string));
         result

@@ -27,7 +27,9 @@ impl Machine {
     pub async fn screenshot(&self, file: &str) -> Result<PathBuf, Error> {
         const VERB: &str = "screenshot";
         let path = place(file, &self.shared.options.output).map_err(|why| self.cannot(VERB, &why))?;
-        let step = self.step(format!("making screenshot {}", path.display()), |machine| async move {
+        let image = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let title = format!("making screenshot {}", path.display());
+        let step = self.step_with(title, [("image".to_owned(), image)].into(), |machine| async move {
             let refuse = |error: std::io::Error| machine.cannot(VERB, &format!("{}: {error}", path.display()));
             if !file.contains('/') {
                 tokio::fs::create_dir_all(&machine.shared.options.output).await.map_err(refuse)?;

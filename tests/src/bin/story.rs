@@ -1,12 +1,13 @@
 //! A test of two containers that goes through every phase of a run and says on standard output which one begins, so that it can be killed
-//! in each.
+//! in each. An argument names a file for the XML log.
 
 use std::io::Write;
 use std::sync::Arc;
 
 use backend_nspawn::Nspawn;
 use driver_core::backend::Backend;
-use driver_core::event::Recorder;
+use driver_core::event::{Recorder, Sink};
+use driver_core::log::{WriteFaults, Xml};
 use driver_core::run::Run;
 use driver_core::spec::{MachineSpec, TestSpec};
 
@@ -16,7 +17,12 @@ async fn main() -> tandem_tests::TestResult {
     let machines = vec![MachineSpec::new("one", "container"), MachineSpec::new("two", "container")];
     let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(Nspawn::new())];
     let output = tempfile::tempdir()?;
-    let run = Run::start(&TestSpec::new("story", machines), &backends, Recorder::new(vec![]), output.path()).await?;
+    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+    if let Some(path) = std::env::args_os().nth(1) {
+        sinks.push(Box::new(Xml::create(path.as_ref(), &WriteFaults::default())?));
+    }
+    let spec = TestSpec::new("story", machines);
+    let run = Run::start(&spec, &backends, Recorder::new(sinks), output.path()).await?;
     say("boot")?;
     run.start_all().await?;
     let [one, two] = run.machines() else { unreachable!("the test has two machines") };

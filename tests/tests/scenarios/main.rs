@@ -9,6 +9,8 @@ mod killed;
 mod lan;
 mod leftovers;
 mod many;
+mod misbehaving;
+mod reports;
 mod resources;
 mod roots;
 mod units;

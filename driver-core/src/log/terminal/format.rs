@@ -8,8 +8,9 @@ use anstyle::{AnsiColor, Color, Style};
 
 use super::TerminalSettings;
 use super::spans::{Spans, Wait};
-use crate::event::{Event, Kind, Level, MachineState, Outcome, SpanId};
+use crate::event::{Event, Kind, Level, Outcome, SpanId};
 use crate::log::harmless::{bounded, harmless};
+use crate::log::words;
 
 /// How many bytes of a line are shown.
 const LINE: usize = 4096;
@@ -51,13 +52,14 @@ impl Format {
         match &event.kind {
             Kind::RunStarted { test, version } => {
                 self.test.clone_from(test);
-                if self.shows(Level::Info) {
+                if self.shows(Level::Info) && !self.settings.plain_steps {
                     text.push(None, BOLD, &format!("test {test} (tandem {version})"));
                 }
             }
+            Kind::RunFinished { .. } if self.settings.plain_steps => {}
             Kind::RunFinished { outcome, elapsed } => self.verdict(&mut text, *outcome, *elapsed),
-            Kind::SpanStarted { title, subtest, parent } => {
-                let title = subtest_title(title, *subtest);
+            Kind::SpanStarted { title, subtest, parent, .. } => {
+                let title = words::subtest_title(title, *subtest);
                 if self.shows(Level::Info) {
                     text.indent = self.indent(*parent);
                     text.push(machine, STEP, &title);
@@ -70,7 +72,9 @@ impl Format {
                 self.finished(&mut text, event, title, *elapsed, failure.as_deref());
             }
             Kind::Message { level, text: message } => {
-                if self.shows(*level) {
+                if *level == Level::Error {
+                    text.error(machine, message);
+                } else if self.shows(*level) {
                     text.push(machine, style(*level), message);
                 }
             }
@@ -81,22 +85,19 @@ impl Format {
             }
             Kind::Journal { message, unit, .. } => {
                 if self.shows_consoles() {
-                    let unit = unit.as_deref().map(|unit| format!("{unit}: ")).unwrap_or_default();
-                    for line in message.lines() {
-                        text.said(machine, &format!("{unit}{line}"));
+                    for line in words::journal(message, unit.as_deref()) {
+                        text.said(machine, &line);
                     }
                 }
             }
             Kind::Machine { state, detail } => {
                 if self.shows(Level::Info) {
-                    let after = if detail.is_empty() { String::new() } else { format!(": {detail}") };
-                    text.push(machine, PLAIN, &format!("{}{after}", state_name(*state)));
+                    text.push(machine, PLAIN, &words::state(*state, detail));
                 }
             }
             Kind::Network { vlan, change, .. } => {
                 if self.shows(Level::Info) {
-                    let link = if machine.is_some() { "link to " } else { "" };
-                    text.push(machine, PLAIN, &format!("{link}vlan {vlan}: {change}"));
+                    text.push(machine, PLAIN, &words::network(machine, *vlan, change));
                 }
             }
             Kind::Command { command, status, elapsed, stdout, stderr } => {
@@ -122,7 +123,7 @@ impl Format {
         let title = open.as_ref().map_or(title, |open| &open.title);
         let Some(failure) = failure else {
             if self.shows(Level::Info) {
-                text.push(machine, PLAIN, &format!("(finished: {title}, in {elapsed:.2} seconds)"));
+                text.push(machine, PLAIN, &words::end(title, elapsed, None));
             }
             return;
         };
@@ -132,8 +133,7 @@ impl Format {
         let reason = failure.lines().next().unwrap_or_default();
         let new = self.reason.as_deref() != Some(failure);
         self.reason = Some(failure.to_owned());
-        let reason = if new && !reason.is_empty() { format!(": {reason}") } else { String::new() };
-        text.push(machine, ODD, &format!("(failed: {title}, after {elapsed:.2} seconds{reason})"));
+        text.push(machine, ODD, &words::end(title, elapsed, Some(if new { reason } else { "" })));
     }
 
     fn verdict(&self, text: &mut Lines, outcome: Outcome, elapsed: f64) {
@@ -159,7 +159,7 @@ impl Format {
     }
 
     fn indent(&self, span: Option<SpanId>) -> usize {
-        if self.settings.live { 2 * self.spans.depth(span) } else { 0 }
+        if self.settings.live && !self.settings.plain_steps { 2 * self.spans.depth(span) } else { 0 }
     }
 }
 
@@ -173,8 +173,17 @@ struct Lines {
 impl Lines {
     /// Adds what was said by us or the script about a machine.
     fn push(&mut self, machine: Option<&str>, style: Style, message: &str) {
-        let before = machine.map(|name| format!("{name}: ")).unwrap_or_default();
-        let lines: Vec<_> = non_empty(message).collect();
+        self.lines(machine.map(|name| format!("{name}: ")).unwrap_or_default(), style, message);
+    }
+
+    /// Adds an error that was said by us or the script, which is marked as a failure is.
+    fn error(&mut self, machine: Option<&str>, message: &str) {
+        self.lines(machine.map(|name| format!("{name}: ")).unwrap_or_default() + "!!! ", BAD, message);
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "it is made for this")]
+    fn lines(&mut self, before: String, style: Style, message: &str) {
+        let lines: Vec<_> = words::non_empty(message).collect();
         let left_out = lines.len().saturating_sub(2 * LINES);
         for (index, line) in lines.iter().enumerate() {
             if left_out == 0 || index < LINES || index >= LINES + left_out {
@@ -193,7 +202,7 @@ impl Lines {
 
     fn failure(&mut self, report: &str) {
         self.indent = 0;
-        for line in non_empty(report) {
+        for line in words::non_empty(report) {
             self.line("", BAD, &format!("!!! {}", shown(line)));
         }
     }
@@ -213,32 +222,12 @@ fn shown(line: &str) -> Cow<'_, str> {
     }
 }
 
-/// The lines of a text, one at least.
-fn non_empty(text: &str) -> impl Iterator<Item = &str> {
-    let empty = text.is_empty().then_some("");
-    empty.into_iter().chain(text.lines())
-}
-
-/// As the NixOS test driver names subtests.
-fn subtest_title(title: &str, subtest: bool) -> Cow<'_, str> {
-    if subtest { format!("subtest: {title}").into() } else { title.into() }
-}
-
 fn style(level: Level) -> Style {
     match level {
         Level::Debug => DIM,
         Level::Info => PLAIN,
         Level::Warning => ODD,
         Level::Error => BAD,
-    }
-}
-
-fn state_name(state: MachineState) -> &'static str {
-    match state {
-        MachineState::Starting => "starting",
-        MachineState::Ready => "ready",
-        MachineState::Stopping => "stopping",
-        MachineState::Stopped => "stopped",
     }
 }
 

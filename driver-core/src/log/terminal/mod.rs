@@ -1,7 +1,7 @@
 //! The record for people: text on standard error.
 //!
 //! The text of a line is what the NixOS test driver would say, since people search for it: `MACHINE: MESSAGE`, `MACHINE # CONSOLE LINE`,
-//! `(finished: TITLE, in 1.23 seconds)`, `subtest: NAME`, `!!! ` before each line of a failure.
+//! `(finished: TITLE, in 1.23 seconds)`, `subtest: NAME`, `!!! ` before each line of a failure or an error.
 
 mod format;
 mod spans;
@@ -29,6 +29,8 @@ pub struct TerminalSettings {
     pub colours: bool,
     /// Whether someone is watching: steps are indented, and a moving last line tells what is waited for.
     pub live: bool,
+    /// Whether the text is no more than what the NixOS test driver would say: steps are not indented, and nothing tells of the run itself.
+    pub plain_steps: bool,
     /// Whether what machines say is shown; can be changed while the run goes on.
     pub consoles: Arc<AtomicBool>,
     /// Where the run's files are, to be named at its end.
@@ -41,7 +43,8 @@ impl TerminalSettings {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         let live = io::stderr().is_terminal() && !dumb;
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { level, colours: live && !no_color, live, consoles: Arc::new(true.into()), output: None }
+        let consoles = Arc::new(true.into());
+        Self { level, colours: live && !no_color, live, plain_steps: false, consoles, output: None }
     }
 }
 

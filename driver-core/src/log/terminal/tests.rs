@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::*;
@@ -5,7 +6,8 @@ use crate::event::{MachineState, Outcome, SpanId};
 use crate::spec::VlanId;
 
 fn settings(colours: bool, live: bool, level: Level) -> TerminalSettings {
-    TerminalSettings { level, colours, live, consoles: Arc::new(true.into()), output: Some("out/hello".into()) }
+    let consoles = Arc::new(true.into());
+    TerminalSettings { level, colours, live, plain_steps: false, consoles, output: Some("out/hello".into()) }
 }
 
 fn event(machine: &str, span: SpanId, kind: Kind) -> Event {
@@ -16,7 +18,7 @@ fn event(machine: &str, span: SpanId, kind: Kind) -> Event {
 
 fn started(machine: &str, span: SpanId, parent: SpanId, title: &str, subtest: bool) -> Event {
     let parent = (parent > 0).then_some(parent);
-    event(machine, span, Kind::SpanStarted { title: title.into(), subtest, parent })
+    event(machine, span, Kind::SpanStarted { title: title.into(), subtest, parent, attributes: BTreeMap::new() })
 }
 
 fn finished(machine: &str, span: SpanId, title: &str, failure: Option<&str>) -> Event {
@@ -225,4 +227,22 @@ fn everything_is_written_when_the_run_has_finished() {
     }
     let written = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
     assert_eq!(written, text(settings(false, false, Level::Info), &events));
+}
+
+#[test]
+fn plain_steps_are_all_that_is_said() {
+    let plain = TerminalSettings { plain_steps: true, ..settings(false, true, Level::Info) };
+    let shown = text(plain, &story());
+    assert!(shown.contains("\nclient: must succeed: curl\n") && shown.contains("\n!!! no\n"), "{shown}");
+    assert!(!shown.contains("test hello") && !shown.lines().any(|line| line.starts_with(' ')), "{shown}");
+}
+
+#[test]
+fn errors_are_marked_and_never_hidden() {
+    let events = [
+        message("", 0, Level::Error, "Test \"x\" failed with error: \"one\ntwo\""),
+        message("a", 0, Level::Error, "no"),
+    ];
+    let shown = text(settings(false, false, Level::Error), &events);
+    assert_eq!(shown, "!!! Test \"x\" failed with error: \"one\n!!! two\"\na: !!! no\n");
 }
