@@ -99,7 +99,9 @@ impl Stage {
             boot_timeout: Duration::from_secs(300),
             machined: Machined::Never,
             lan: Lan::Auto,
+            ssh_backdoor: false,
             machines: self.names.iter().map(|name| self.fake(name).spec()).collect(),
+            notes: Vec::new(),
         }
     }
 

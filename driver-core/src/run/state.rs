@@ -1,0 +1,350 @@
+//! Directories of the host's own in which the machines of a run keep their state, for whoever wants to keep it or to look at it.
+//!
+//! They lie where upstream has them: `ROOT/vm-state-NAME` for each machine and `ROOT/shared-xchg` for all of them. A lock (flock(2)) on a file
+//! in the root is held while they are used; the run's keeper holds it, too, so that nobody takes them while it removes them. Who finds the
+//! root taken gets a directory of his own below it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::IFlags;
+
+use super::directory::random_name;
+use crate::spec::Problem;
+
+/// The file that is locked; it holds the driver's pid.
+const LOCK: &str = "tandem.lock";
+
+/// Begins the name of a directory for a driver that finds the root taken.
+const OWN: &str = "tandem-";
+
+/// The same while it is not locked yet.
+const UNFINISHED: &str = ".tandem-new-";
+
+/// A place for the state of one run's machines, which is this process's until the value is dropped.
+#[derive(Debug)]
+pub struct StateDirectories {
+    root: PathBuf,
+    /// The root is a directory of this driver's own, below that of all.
+    own: bool,
+    keep: bool,
+    lock: File,
+}
+
+impl StateDirectories {
+    /// Claims `root`, which must exist, or a directory below it if another driver has claimed that. With `keep`, what is there is kept, and so
+    /// is what the run leaves; then it must be `root` itself.
+    pub fn claim(root: &Path, keep: bool) -> Result<Self, Problem> {
+        let problem = |message: String, cure: &str| Problem::host(format!("state in {}", root.display()), message, cure);
+        let unusable =
+            |error: io::Error| problem(error.to_string(), "set XDG_RUNTIME_DIR to a directory that can be written to");
+        sweep(root);
+        let path = root.join(LOCK);
+        match lock(&path).map_err(unusable)? {
+            Some(lock) => Ok(Self { root: root.into(), own: false, keep, lock }),
+            None if keep => Err(problem(
+                format!("{} uses it", holder(&path)),
+                "wait for its end, set XDG_RUNTIME_DIR to another directory, or let the state go",
+            )),
+            None => Self::own(root).map_err(unusable),
+        }
+    }
+
+    fn own(root: &Path) -> io::Result<Self> {
+        let name = random_name()?;
+        let unfinished = root.join(format!("{UNFINISHED}{name}"));
+        let own = root.join(format!("{OWN}{name}"));
+        DirBuilder::new().mode(0o700).create(&unfinished)?;
+        let taken = || io::Error::other("somebody has locked a directory that was just made");
+        let lock = lock(&unfinished.join(LOCK))?.ok_or_else(taken)?;
+        fs::rename(unfinished, &own)?;
+        Ok(Self { root: own, own: true, keep: false, lock })
+    }
+
+    /// Where the directories lie.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether what the machines leave is kept.
+    pub fn keep(&self) -> bool {
+        self.keep
+    }
+
+    /// The directory of a machine.
+    pub fn machine(&self, name: &str) -> PathBuf {
+        self.root.join(format!("vm-state-{name}"))
+    }
+
+    /// The directory for all machines.
+    pub fn shared(&self) -> PathBuf {
+        self.root.join("shared-xchg")
+    }
+
+    /// Makes the directories of these machines, only for this user to enter. Those that an earlier run left are deleted first, unless they are
+    /// to be kept; `deleted` is told of each.
+    pub fn make<'a>(
+        &self,
+        machines: impl IntoIterator<Item = &'a str>,
+        mut deleted: impl FnMut(&Path),
+    ) -> io::Result<()> {
+        let mut place = |path: &Path, told: bool| -> io::Result<()> {
+            if !self.keep && fs::symlink_metadata(path).is_ok() {
+                remove(path)?;
+                if told {
+                    deleted(path);
+                }
+            }
+            make(path)
+        };
+        for name in machines {
+            let path = self.machine(name);
+            place(&path, true).map_err(|error| at(&path, &error))?;
+        }
+        let shared = self.shared();
+        place(&shared, false).map_err(|error| at(&shared, &error))
+    }
+
+    /// What the keeper removes when the run of these machines is over.
+    pub(super) fn leftovers<'a>(&self, machines: impl IntoIterator<Item = &'a str>) -> Vec<PathBuf> {
+        if self.keep {
+            return Vec::new();
+        }
+        machines.into_iter().map(|name| self.machine(name)).chain([self.shared()]).collect()
+    }
+
+    pub(super) fn lock(&self) -> (&File, PathBuf) {
+        (&self.lock, self.lock_path())
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.root.join(LOCK)
+    }
+}
+
+impl Drop for StateDirectories {
+    fn drop(&mut self) {
+        // The next to come finds no file, or one that is not locked any more: he has a look at both.
+        let _ = fs::remove_file(self.lock_path());
+        if self.own {
+            // Fails if something in it is meant to be found there. The next driver's sweep takes it then.
+            let _ = fs::remove_dir(&self.root);
+        }
+        // Closing is not enough: a process that was just forked may hold a copy of the descriptor.
+        let _ = self.lock.unlock();
+    }
+}
+
+/// Locks a file, which is made if need be. None if somebody else has it locked, or if it is another user's.
+fn lock(path: &Path) -> io::Result<Option<File>> {
+    loop {
+        let mut options = OpenOptions::new();
+        let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
+        let mut file = match options.open(path) {
+            // With this file there, the directory can be written to, at least by others.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied && path.exists() => return Ok(None),
+            other => other?,
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        // Whoever had it locked may have removed it meanwhile.
+        let (own, there) = (file.metadata()?, fs::symlink_metadata(path));
+        if there.is_ok_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino())) {
+            file.set_len(0)?;
+            writeln!(file, "{}", std::process::id())?;
+            return Ok(Some(file));
+        }
+    }
+}
+
+/// Who holds a lock, as far as the file tells.
+fn holder(path: &Path) -> String {
+    let mut pid = String::new();
+    let read = File::open(path).and_then(|file| file.take(20).read_to_string(&mut pid));
+    match pid.trim().parse::<u32>() {
+        Ok(pid) if read.is_ok() => format!("another driver, process {pid},"),
+        _ => "another driver".into(),
+    }
+}
+
+/// Removes the directories of drivers that found the root taken and are gone. Best effort.
+fn sweep(root: &Path) {
+    let Ok(entries) = fs::read_dir(root) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let is_own = entry.file_name().to_str().and_then(|name| name.strip_prefix(OWN)).is_some_and(is_random_name);
+        if is_own && entry.file_type().is_ok_and(|kind| kind.is_dir()) && is_dead(&path) {
+            let _ = remove(&path);
+        }
+    }
+}
+
+/// Whether this is what [`random_name`] makes: other directories may begin like ours.
+fn is_random_name(name: &str) -> bool {
+    name.len() == 8 && name.bytes().all(|byte| byte.is_ascii_lowercase() || (b'2'..=b'7').contains(&byte))
+}
+
+/// Whether no driver has this directory. One that is done with it leaves no lock, or only what may be lost.
+fn is_dead(directory: &Path) -> bool {
+    match File::open(directory.join(LOCK)) {
+        Ok(lock) => lock.try_lock().is_ok(),
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    }
+}
+
+/// Makes a directory that only this user may enter, or makes sure that what is there is one.
+fn make(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        other => return other,
+    }
+    let found = fs::symlink_metadata(path)?;
+    if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::other("it is not a directory of this user's"));
+    }
+    Ok(())
+}
+
+/// Removes a file or a directory with all in it.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    let kind = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        other => other?.file_type(),
+    };
+    if !kind.is_dir() {
+        return fs::remove_file(path);
+    }
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            unlock_tree(path);
+            fs::remove_dir_all(path)
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Lets a tree be changed: NixOS makes `/var/empty` immutable, for one. Best effort.
+fn unlock_tree(directory: &Path) {
+    let locked = IFlags::IMMUTABLE | IFlags::APPEND;
+    if let Ok(open) = File::open(directory)
+        && let Ok(flags) = rustix::fs::ioctl_getflags(&open)
+        && flags.intersects(locked)
+    {
+        let _ = rustix::fs::ioctl_setflags(&open, flags - locked);
+    }
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            unlock_tree(&entry.path());
+        }
+    }
+}
+
+fn at(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap().flatten();
+        let mut names: Vec<_> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn directories_are_private_and_where_upstream_has_them() {
+        let root = tempfile::tempdir().unwrap();
+        let state = StateDirectories::claim(root.path(), false).unwrap();
+        state.make(["a"], |_| panic!("nothing was there")).unwrap();
+        assert_eq!(names(root.path()), ["shared-xchg", "tandem.lock", "vm-state-a"]);
+        for path in [state.machine("a"), state.shared()] {
+            assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o700);
+        }
+        assert_eq!(state.leftovers(["a"]), [root.path().join("vm-state-a"), root.path().join("shared-xchg")]);
+        drop(state);
+        assert_eq!(names(root.path()), ["shared-xchg", "vm-state-a"]);
+    }
+
+    #[test]
+    fn what_an_earlier_run_left_is_deleted_unless_it_is_kept() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("vm-state-a/deep")).unwrap();
+        fs::create_dir_all(root.path().join("vm-state-b")).unwrap();
+        let kept = StateDirectories::claim(root.path(), true).unwrap();
+        kept.make(["a"], |_| panic!("it is kept")).unwrap();
+        assert!(root.path().join("vm-state-a/deep").exists() && kept.leftovers(["a"]).is_empty());
+        drop(kept);
+        let mut deleted = Vec::new();
+        let state = StateDirectories::claim(root.path(), false).unwrap();
+        state.make(["a"], |path| deleted.push(path.to_owned())).unwrap();
+        assert_eq!(deleted, [root.path().join("vm-state-a")]);
+        assert!(!root.path().join("vm-state-a/deep").exists());
+        assert!(root.path().join("vm-state-b").exists(), "that is no machine of this run");
+    }
+
+    #[test]
+    fn a_second_one_has_a_directory_of_its_own() {
+        let root = tempfile::tempdir().unwrap();
+        let first = StateDirectories::claim(root.path(), true).unwrap();
+        let refused = StateDirectories::claim(root.path(), true).unwrap_err().to_string();
+        let expected = format!("another driver, process {}, uses it; wait for its end", std::process::id());
+        assert!(refused.contains(&expected), "{refused}");
+
+        let second = StateDirectories::claim(root.path(), false).unwrap();
+        assert_eq!(second.root().parent(), Some(root.path()));
+        let third = StateDirectories::claim(root.path(), false).unwrap();
+        assert_ne!(second.root(), third.root());
+        drop(third);
+        assert_eq!(names(root.path()).len(), 2, "{:?}", names(root.path()));
+        // What is left in the second one lasts until the next claim.
+        let own = second.root().to_owned();
+        fs::create_dir(own.join("record")).unwrap();
+        drop(second);
+        assert!(own.join("record").exists());
+        drop(first);
+        drop(StateDirectories::claim(root.path(), false).unwrap());
+        assert_eq!(names(root.path()), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_not_ours_is_not_followed() {
+        let (root, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(other.path().join("file"), "precious").unwrap();
+        symlink(other.path(), root.path().join("vm-state-a")).unwrap();
+        let kept = StateDirectories::claim(root.path(), true).unwrap();
+        let error = kept.make(["a"], |_| {}).unwrap_err().to_string();
+        assert!(error.contains("vm-state-a: it is not a directory of this user's"), "{error}");
+        drop(kept);
+        let state = StateDirectories::claim(root.path(), false).unwrap();
+        state.make(["a"], |_| {}).unwrap();
+        assert!(!state.machine("a").is_symlink() && other.path().join("file").exists());
+        // Neither is a lock.
+        drop(state);
+        symlink(other.path().join("file"), root.path().join(LOCK)).unwrap();
+        assert!(StateDirectories::claim(root.path(), false).is_err());
+        assert_eq!(fs::read_to_string(other.path().join("file")).unwrap(), "precious");
+    }
+
+    #[test]
+    fn other_directories_are_not_swept() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["tandem-out", "tandem-123", "tandem-ABCDEFGH"] {
+            fs::create_dir(root.path().join(name)).unwrap();
+        }
+        fs::create_dir(root.path().join("tandem-abcdefg2")).unwrap();
+        drop(StateDirectories::claim(root.path(), false).unwrap());
+        assert_eq!(names(root.path()), ["tandem-123", "tandem-ABCDEFGH", "tandem-out"]);
+    }
+}
