@@ -32,7 +32,17 @@ pub(crate) async fn run(args: &RunArgs, backends: Vec<Arc<dyn Backend>>) -> Resu
             return Ok(Status::Broken);
         }
     };
-    let mut session = Session { backends, python: args.tests.python.clone(), terminal, events, stop };
+    let mut session = Session {
+        backends,
+        python: args.tests.python.clone(),
+        terminal,
+        events,
+        stop,
+        xml: None,
+        junit: None,
+        debug_hook: None,
+        upstream: None,
+    };
 
     let mut ended = Vec::new();
     for (test, output) in tests.iter().zip(outputs) {

@@ -22,6 +22,7 @@ mod reply;
 mod screen;
 mod server;
 mod session;
+mod symbols;
 mod verb;
 
 use std::path::Path;
@@ -32,6 +33,7 @@ pub use capture::Captures;
 pub use interpreter::{Interpreter, Options, ScriptOutcome};
 pub use server::Server;
 pub use session::Test;
+pub(crate) use symbols::symbols;
 
 /// Reports what is wrong with a test's script, and what the interpreter lacks for it. `python` is what the user named instead of `python3`.
 pub async fn check(spec: &TestSpec, python: Option<&Path>) -> Vec<Problem> {

@@ -128,6 +128,7 @@ impl Stage {
             machines: self.names.iter().map(machine).collect(),
             vlans: self.vlans.clone(),
             recorder: recorder.clone(),
+            announces: false,
             consoles_shown: self.consoles_shown.clone(),
             captures: self.captures.clone(),
         }

@@ -53,8 +53,9 @@ impl Keeper {
         keep.extend(lock.as_ref().map(|(lock, _)| lock.as_raw_fd()));
         let lock = lock.map(|(_, path)| path);
         // SAFETY: `keep_watch` allocates and makes system calls, no more.
-        let child =
-            unsafe { Child::fork(&keep, || keep_watch(driver.as_fd(), ear.as_fd(), init, leftovers, lock.as_deref()))? };
+        let child = unsafe {
+            Child::fork(&keep, || keep_watch(driver.as_fd(), ear.as_fd(), init, leftovers, lock.as_deref()))?
+        };
         Ok(Self { child: Some(child), word })
     }
 
@@ -128,9 +129,10 @@ pub(super) fn remove(leftovers: &Leftovers) -> bool {
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-    let gone = leftovers.state.iter().map(|path| state::remove(path).is_ok()).fold(true, |all, gone| all && gone);
-    let directory = remove_directory(&leftovers.directory).is_ok();
-    gone && directory && left.is_empty()
+    // Each of them, whatever became of the others.
+    let kept = leftovers.state.iter().filter(|path| state::remove(path).is_err()).count();
+    let gone = remove_directory(&leftovers.directory).is_ok();
+    kept == 0 && gone && left.is_empty()
 }
 
 /// Removes a run's directory, and the directory of all runs if it was the last.

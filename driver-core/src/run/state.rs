@@ -37,7 +37,8 @@ impl StateDirectories {
     /// Claims `root`, which must exist, or a directory below it if another driver has claimed that. With `keep`, what is there is kept, and so
     /// is what the run leaves; then it must be `root` itself.
     pub fn claim(root: &Path, keep: bool) -> Result<Self, Problem> {
-        let problem = |message: String, cure: &str| Problem::host(format!("state in {}", root.display()), message, cure);
+        let problem =
+            |message: String, cure: &str| Problem::host(format!("state in {}", root.display()), message, cure);
         let unusable =
             |error: io::Error| problem(error.to_string(), "set XDG_RUNTIME_DIR to a directory that can be written to");
         sweep(root);

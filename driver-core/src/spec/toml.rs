@@ -68,7 +68,10 @@ mod tests {
                     ("b", Value::Table(table(vec![("d", Value::Date)]))),
                     (
                         "a",
-                        Value::Table(table(vec![("l", Value::List(vec![Value::Bool(true), Value::String(String::new())]))])),
+                        Value::Table(table(vec![(
+                            "l",
+                            Value::List(vec![Value::Bool(true), Value::String(String::new())]),
+                        )])),
                     ),
                 ])),
             ),

@@ -68,7 +68,8 @@ fn keys_that_mean_nothing_here_are_noted_once() {
     let text = text.replace("\"display_viewers\": {}", "\"display_viewers\": {\"vnc\": 1}, \"later\": true");
     let (spec, said) = read_text(files.path(), &text);
     assert_eq!(said, "");
-    let expected = "ignored in the configuration, for they mean nothing here: `containers.c_1.vnc`, `display_viewers`, `later`";
+    let expected =
+        "ignored in the configuration, for they mean nothing here: `containers.c_1.vnc`, `display_viewers`, `later`";
     assert_eq!(spec.unwrap().notes, [expected]);
 }
 
@@ -76,22 +77,46 @@ fn keys_that_mean_nothing_here_are_noted_once() {
 fn each_mistake_has_its_place_in_the_file() {
     let files = files();
     for (from, to, expected) in [
-        ("\"run-a-vm\"", "3", "`vms.a.start_script`: expected the path of a program that boots the machine, found a whole number"),
+        (
+            "\"run-a-vm\"",
+            "3",
+            "`vms.a.start_script`: expected the path of a program that boots the machine, found a whole number",
+        ),
         ("\"run-a-vm\"", "\"no\"", "`vms.a.start_script`: `DIR/no` does not exist; name a file"),
-        ("\"run-a-vm\"", "\"plain\"", "`vms.a.start_script`: `DIR/plain` may not be executed; run `chmod +x DIR/plain`"),
-        ("\"start_script\": \"run-a", "\"startscript\": \"run-a", "`vms.a.start_script`: expected the path of a program that boots the machine, found nothing; rename the key `startscript`"),
-        ("{\"name\": \"other\", \"start_script\": \"run-a-vm\"}", "[]", "`vms.a`: expected a table with the key `start_script`, found a list"),
+        (
+            "\"run-a-vm\"",
+            "\"plain\"",
+            "`vms.a.start_script`: `DIR/plain` may not be executed; run `chmod +x DIR/plain`",
+        ),
+        (
+            "\"start_script\": \"run-a",
+            "\"startscript\": \"run-a",
+            "`vms.a.start_script`: expected the path of a program that boots the machine, found nothing; rename the key `startscript`",
+        ),
+        (
+            "{\"name\": \"other\", \"start_script\": \"run-a-vm\"}",
+            "[]",
+            "`vms.a`: expected a table with the key `start_script`, found a list",
+        ),
         ("\"other\"", "7", "`vms.a.name`: expected a string, found a whole number"),
         ("\"a\":", "\"c-1\":", "`containers.c_1`: the variable `c_1` in the script would also be machine `c-1`"),
         ("\"a\":", "\"a/b\":", "`vms.a/b`: the name has a `/` in it"),
-        ("[2, 1, 2]", "[0, \"1\", 256]", "`vlans[0]`: 0 is no VLAN; use numbers from 1 to 255\n`vlans[1]`: expected a whole number, found a string\n`vlans[2]`: 256"),
+        (
+            "[2, 1, 2]",
+            "[0, \"1\", 256]",
+            "`vlans[0]`: 0 is no VLAN; use numbers from 1 to 255\n`vlans[1]`: expected a whole number, found a string\n`vlans[2]`: 256",
+        ),
         ("[2, 1, 2]", "1", "`vlans`: expected a list of whole numbers such as `[1, 2]`, found a whole number"),
         ("90.5", "-1", "`global_timeout`: `-1` is not more than zero"),
         ("90.5", "null", "`global_timeout`: expected seconds or a time such as `\"5m\"`, found null"),
         ("true", "\"yes\"", "`enable_ssh_backdoor`: expected `true` or `false`, found a string"),
         ("\"test.py\"", "\"none.py\"", "`test_script`: `DIR/none.py` does not exist"),
         ("\"test.py\"", "{}", "`test_script`: expected the path of a Python script, found a table"),
-        ("\"global_timeout\"", "\"globalTimeout\"", "`global_timeout`: expected a number of seconds, found nothing; rename the key `globalTimeout`"),
+        (
+            "\"global_timeout\"",
+            "\"globalTimeout\"",
+            "`global_timeout`: expected a number of seconds, found nothing; rename the key `globalTimeout`",
+        ),
     ] {
         let text = WHOLE.replacen(from, to, 1);
         assert_ne!(text, WHOLE, "{from}");
