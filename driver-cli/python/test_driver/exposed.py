@@ -20,7 +20,7 @@ def text(driver: Driver, symbols: dict[str, Any]) -> str:
     return "additionally exposed symbols:\n    " + ",\n    ".join(lists) + "\n"
 
 
-class _Nothing(dict[str, Any] if TYPE_CHECKING else dict):
+class _Nothing(dict[str, object]):
     """A test of which nothing is known."""
 
     def __missing__(self, key: str) -> str:
@@ -30,7 +30,7 @@ class _Nothing(dict[str, Any] if TYPE_CHECKING else dict):
 class _NoClient:
     """A client of no driver: for names without a test, nothing is called but what describes the test."""
 
-    def call(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    def call(self, method: str, parameters: dict[str, object]) -> dict[str, object]:
         if method != "Describe":
             raise RuntimeError(f"{method} without a driver")
         return _Nothing(machines=[], vlans=[])

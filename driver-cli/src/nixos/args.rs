@@ -220,7 +220,7 @@ fn writable(path: &Path) -> Result<(), String> {
         return wrong("");
     }
     if access(path, Access::WRITE_OK | Access::EXEC_OK).is_err() {
-        return wrong("writeable ");
+        return wrong("writable ");
     }
     Ok(())
 }

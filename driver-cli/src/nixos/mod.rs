@@ -78,7 +78,7 @@ async fn run(args: Args, backends: Vec<Arc<dyn Backend>>) -> Result<Status, Repo
     args.hints.iter().for_each(say);
     let spec = checked(&args, &backends).await?;
     let mut report = Report::default();
-    let (state, record, output) = match Places::claim(&args) {
+    let (state, record, output) = match Places::claim(&args, &spec) {
         Ok(Places { state, record, output }) => (state, record, output),
         Err(problem) => {
             report.add("this host", [problem]);

@@ -7,16 +7,13 @@ use std::path::{Path, PathBuf};
 
 use driver_core::log::OutputDirectory;
 use driver_core::run::StateDirectories;
-use driver_core::spec::Problem;
+use driver_core::spec::{Problem, TestSpec};
 use rustix::fs::{Access, access};
 
 use crate::exit::Status;
 use crate::output::say;
 
 use super::args::Args;
-
-/// Beside the machines' state.
-const RECORD: &str = "tandem-record";
 
 const CURE: &str = "set XDG_RUNTIME_DIR to a directory that can be written to";
 
@@ -29,10 +26,11 @@ pub(super) struct Places {
 
 impl Places {
     /// Claims them.
-    pub(super) fn claim(args: &Args) -> Result<Self, Problem> {
+    pub(super) fn claim(args: &Args, spec: &TestSpec) -> Result<Self, Problem> {
         let root = root(|name| std::env::var_os(name).map(PathBuf::from))?;
-        let state = StateDirectories::claim(&root, args.keep)?;
-        let record = Record::create(state.root())?;
+        let machines = spec.machines.iter().map(|machine| machine.name.as_str());
+        let state = StateDirectories::claim(&root, args.keep, machines)?;
+        let record = Record::create(&state.record())?;
         Ok(Self { state, record, output: args.output.clone() })
     }
 }
@@ -42,16 +40,15 @@ pub(super) struct Record(OutputDirectory);
 
 impl Record {
     /// Makes it in the place of that of an earlier test.
-    fn create(root: &Path) -> Result<Self, Problem> {
-        let path = root.join(RECORD);
-        let old = match fs::symlink_metadata(&path) {
-            Ok(found) if found.is_dir() => fs::remove_dir_all(&path),
-            Ok(_) => fs::remove_file(&path),
+    fn create(path: &Path) -> Result<Self, Problem> {
+        let old = match fs::symlink_metadata(path) {
+            Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+            Ok(_) => fs::remove_file(path),
             Err(_) => Ok(()),
         };
-        let made = old.and_then(|()| DirBuilder::new().mode(0o700).create(&path));
+        let made = old.and_then(|()| DirBuilder::new().mode(0o700).create(path));
         made.map_err(|error| Problem::host(path.display().to_string(), error.to_string(), CURE))?;
-        OutputDirectory::create(&path).map(Self)
+        OutputDirectory::create(path).map(Self)
     }
 
     pub(super) fn directory(&self) -> &OutputDirectory {

@@ -18,10 +18,10 @@ use crate::spec::Problem;
 const LOCK: &str = "tandem.lock";
 
 /// Begins the name of a directory for a driver that finds the root taken.
-const OWN: &str = "tandem-";
+const OWN: &str = "tandem-state-";
 
 /// The same while it is not locked yet.
-const UNFINISHED: &str = ".tandem-new-";
+const UNFINISHED: &str = ".tandem-state-";
 
 /// A place for the state of one run's machines, which is this process's until the value is dropped.
 #[derive(Debug)]
@@ -34,23 +34,37 @@ pub struct StateDirectories {
 }
 
 impl StateDirectories {
-    /// Claims `root`, which must exist, or a directory below it if another driver has claimed that. With `keep`, what is there is kept, and so
-    /// is what the run leaves; then it must be `root` itself.
-    pub fn claim(root: &Path, keep: bool) -> Result<Self, Problem> {
+    /// Claims `root`, which must exist, or a directory below it if another driver has claimed that, or if another user has left something in it
+    /// that `machines` would use. With `keep`, what is there is kept, and so is what the run leaves; then it must be `root` itself.
+    pub fn claim<'a>(root: &Path, keep: bool, machines: impl IntoIterator<Item = &'a str>) -> Result<Self, Problem> {
         let problem =
             |message: String, cure: &str| Problem::host(format!("state in {}", root.display()), message, cure);
         let unusable =
             |error: io::Error| problem(error.to_string(), "set XDG_RUNTIME_DIR to a directory that can be written to");
         sweep(root);
         let path = root.join(LOCK);
-        match lock(&path).map_err(unusable)? {
-            Some(lock) => Ok(Self { root: root.into(), own: false, keep, lock }),
-            None if keep => Err(problem(
-                format!("{} uses it", holder(&path)),
-                "wait for its end, set XDG_RUNTIME_DIR to another directory, or let the state go",
-            )),
-            None => Self::own(root).map_err(unusable),
+        let in_the_way = match lock(&path).map_err(unusable)? {
+            Some(lock) => {
+                let claimed = Self { root: root.into(), own: false, keep, lock };
+                match claimed.foreign(machines) {
+                    Some(path) => format!("{} is another user's", path.display()),
+                    None => return Ok(claimed),
+                }
+            }
+            None => format!("{} uses it", holder(&path)),
+        };
+        if keep {
+            let cure = "wait for its end, set XDG_RUNTIME_DIR to another directory, or let the state go";
+            return Err(problem(in_the_way, cure));
         }
+        Self::own(root).map_err(unusable)
+    }
+
+    /// Something that this driver would use and that is not this user's.
+    fn foreign<'a>(&self, machines: impl IntoIterator<Item = &'a str>) -> Option<PathBuf> {
+        let user = rustix::process::geteuid().as_raw();
+        let mut places = machines.into_iter().map(|name| self.machine(name)).chain([self.shared(), self.record()]);
+        places.find(|path| fs::symlink_metadata(path).is_ok_and(|found| found.uid() != user))
     }
 
     fn own(root: &Path) -> io::Result<Self> {
@@ -82,6 +96,11 @@ impl StateDirectories {
     /// The directory for all machines.
     pub fn shared(&self) -> PathBuf {
         self.root.join("shared-xchg")
+    }
+
+    /// Where a record of the run can lie that is not to lie elsewhere. Whoever makes it removes it.
+    pub fn record(&self) -> PathBuf {
+        self.root.join("tandem-record")
     }
 
     /// Makes the directories of these machines, only for this user to enter. Those that an earlier run left are deleted first, unless they are
@@ -267,7 +286,7 @@ mod tests {
     #[test]
     fn directories_are_private_and_where_upstream_has_them() {
         let root = tempfile::tempdir().unwrap();
-        let state = StateDirectories::claim(root.path(), false).unwrap();
+        let state = StateDirectories::claim(root.path(), false, ["a"]).unwrap();
         state.make(["a"], |_| panic!("nothing was there")).unwrap();
         assert_eq!(names(root.path()), ["shared-xchg", "tandem.lock", "vm-state-a"]);
         for path in [state.machine("a"), state.shared()] {
@@ -283,12 +302,12 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("vm-state-a/deep")).unwrap();
         fs::create_dir_all(root.path().join("vm-state-b")).unwrap();
-        let kept = StateDirectories::claim(root.path(), true).unwrap();
+        let kept = StateDirectories::claim(root.path(), true, ["a"]).unwrap();
         kept.make(["a"], |_| panic!("it is kept")).unwrap();
         assert!(root.path().join("vm-state-a/deep").exists() && kept.leftovers(["a"]).is_empty());
         drop(kept);
         let mut deleted = Vec::new();
-        let state = StateDirectories::claim(root.path(), false).unwrap();
+        let state = StateDirectories::claim(root.path(), false, ["a"]).unwrap();
         state.make(["a"], |path| deleted.push(path.to_owned())).unwrap();
         assert_eq!(deleted, [root.path().join("vm-state-a")]);
         assert!(!root.path().join("vm-state-a/deep").exists());
@@ -298,14 +317,14 @@ mod tests {
     #[test]
     fn a_second_one_has_a_directory_of_its_own() {
         let root = tempfile::tempdir().unwrap();
-        let first = StateDirectories::claim(root.path(), true).unwrap();
-        let refused = StateDirectories::claim(root.path(), true).unwrap_err().to_string();
+        let first = StateDirectories::claim(root.path(), true, ["a"]).unwrap();
+        let refused = StateDirectories::claim(root.path(), true, ["a"]).unwrap_err().to_string();
         let expected = format!("another driver, process {}, uses it; wait for its end", std::process::id());
         assert!(refused.contains(&expected), "{refused}");
 
-        let second = StateDirectories::claim(root.path(), false).unwrap();
+        let second = StateDirectories::claim(root.path(), false, ["a"]).unwrap();
         assert_eq!(second.root().parent(), Some(root.path()));
-        let third = StateDirectories::claim(root.path(), false).unwrap();
+        let third = StateDirectories::claim(root.path(), false, ["a"]).unwrap();
         assert_ne!(second.root(), third.root());
         drop(third);
         assert_eq!(names(root.path()).len(), 2, "{:?}", names(root.path()));
@@ -315,7 +334,7 @@ mod tests {
         drop(second);
         assert!(own.join("record").exists());
         drop(first);
-        drop(StateDirectories::claim(root.path(), false).unwrap());
+        drop(StateDirectories::claim(root.path(), false, ["a"]).unwrap());
         assert_eq!(names(root.path()), [""; 0]);
     }
 
@@ -324,28 +343,54 @@ mod tests {
         let (root, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(other.path().join("file"), "precious").unwrap();
         symlink(other.path(), root.path().join("vm-state-a")).unwrap();
-        let kept = StateDirectories::claim(root.path(), true).unwrap();
+        let kept = StateDirectories::claim(root.path(), true, ["a"]).unwrap();
         let error = kept.make(["a"], |_| {}).unwrap_err().to_string();
         assert!(error.contains("vm-state-a: it is not a directory of this user's"), "{error}");
         drop(kept);
-        let state = StateDirectories::claim(root.path(), false).unwrap();
+        let state = StateDirectories::claim(root.path(), false, ["a"]).unwrap();
         state.make(["a"], |_| {}).unwrap();
         assert!(!state.machine("a").is_symlink() && other.path().join("file").exists());
         // Neither is a lock.
         drop(state);
         symlink(other.path().join("file"), root.path().join(LOCK)).unwrap();
-        assert!(StateDirectories::claim(root.path(), false).is_err());
+        assert!(StateDirectories::claim(root.path(), false, ["a"]).is_err());
         assert_eq!(fs::read_to_string(other.path().join("file")).unwrap(), "precious");
+    }
+
+    #[test]
+    fn what_is_another_users_is_left_alone() {
+        if !rustix::process::geteuid().is_root() {
+            // Nobody else could give a file away.
+            return;
+        }
+        let root = tempfile::tempdir().unwrap();
+        for name in ["vm-state-a", "shared-xchg", "tandem-record"] {
+            let path = root.path().join(name);
+            fs::create_dir(&path).unwrap();
+            std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
+            let refused = StateDirectories::claim(root.path(), true, ["a"]).unwrap_err().to_string();
+            assert!(refused.contains(&format!("{name} is another user's")), "{refused}");
+            let state = StateDirectories::claim(root.path(), false, ["a"]).unwrap();
+            assert_ne!(state.root(), root.path());
+            drop(state);
+            assert_eq!(names(root.path()), [name]);
+            fs::remove_dir(path).unwrap();
+        }
+        let path = root.path().join("vm-state-b");
+        fs::create_dir(&path).unwrap();
+        std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
+        // That is no machine of this run.
+        assert_eq!(StateDirectories::claim(root.path(), true, ["a"]).unwrap().root(), root.path());
     }
 
     #[test]
     fn other_directories_are_not_swept() {
         let root = tempfile::tempdir().unwrap();
-        for name in ["tandem-out", "tandem-123", "tandem-ABCDEFGH"] {
+        for name in ["tandem-out", "tandem-22334455", "tandem-state-ABCDEFGH"] {
             fs::create_dir(root.path().join(name)).unwrap();
         }
-        fs::create_dir(root.path().join("tandem-abcdefg2")).unwrap();
-        drop(StateDirectories::claim(root.path(), false).unwrap());
-        assert_eq!(names(root.path()), ["tandem-123", "tandem-ABCDEFGH", "tandem-out"]);
+        fs::create_dir(root.path().join("tandem-state-abcdefg2")).unwrap();
+        drop(StateDirectories::claim(root.path(), false, ["a"]).unwrap());
+        assert_eq!(names(root.path()), ["tandem-22334455", "tandem-out", "tandem-state-ABCDEFGH"]);
     }
 }

@@ -45,7 +45,7 @@ fn an_output_directory_that_cannot_be_written_to_is_refused() -> TestResult {
         return Err(format!("the program must be where everybody may run it: {}", ended.stderr).into());
     }
     assert_eq!(ended.status, 2, "{}", ended.stderr);
-    in_order(&ended.stderr, &["error: argument -o/--output_directory: ", "out is not a writeable directory"])
+    in_order(&ended.stderr, &["error: argument -o/--output_directory: ", "out is not a writable directory"])
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn the_users_flags_come_after_the_wrappers_and_win() -> TestResult {
     let _lock = host_lock::shared()?;
     let ground = Ground::new()?;
     fs::create_dir(ground.path("other"))?;
-    ground.script("log.info('told'); (driver.out_dir / 'made').write_text('x'); raise ValueError('oh no')\n")?;
+    ground.script("log.info('to' + 'ld'); (driver.out_dir / 'made').write_text('x'); raise ValueError('oh no')\n")?;
     let other = ground.text("other");
     let ended = ground.run(&["-I", "--no-inter", "--log=error", "-o", &other])?;
     assert_eq!(ended.status, 1);
