@@ -103,10 +103,12 @@ fn keep_watch(
     let _ = std::env::set_current_dir("/");
     let mut poll = [PollFd::new(&driver, PollFlags::IN), PollFd::new(&ear, PollFlags::IN)];
     while let Err(rustix::io::Errno::INTR) = rustix::event::poll(&mut poll, None) {}
-    let driver_is_gone = poll[0].revents().contains(PollFlags::IN);
+    // The pipe may break before the process that held it counts as gone. Only a living driver says its word.
+    let word = poll[1].revents().contains(PollFlags::IN) && rustix::io::read(ear, &mut [0]) == Ok(1);
+    let driver_is_gone = !word;
     let _ = rustix::process::pidfd_send_signal(init, Signal::KILL);
-    if !leftovers.state.is_empty() {
-        // Nobody writes there once the init is gone: it goes as the last process of its namespace.
+    if lock.is_some() {
+        // Nobody writes where the state is once the init is gone: it goes as the last process of its namespace.
         let patience = rustix::event::Timespec::try_from(PATIENCE).ok();
         let _ = rustix::event::poll(&mut [PollFd::new(&init, PollFlags::IN)], patience.as_ref());
     }
