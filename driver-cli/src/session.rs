@@ -34,7 +34,7 @@ pub(crate) struct Session {
     pub(crate) junit: Option<PathBuf>,
     /// The program by which people attach to a script that failed and waits for them.
     #[expect(dead_code, reason = "the hook is not there yet")]
-    pub(crate) debug_hook: Option<PathBuf>,
+    pub(crate) debug_hook: Option<String>,
     /// What is different for a test of upstream's.
     pub(crate) upstream: Option<Life>,
 }

@@ -80,7 +80,7 @@ struct Line {
     log_level: Option<LogLevel>,
     /// Stops at the first failure and waits for someone to attach, by this program.
     #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandName)]
-    debug_hook_attach: Option<PathBuf>,
+    debug_hook_attach: Option<String>,
     #[command(flatten)]
     older: Older,
 }
@@ -97,7 +97,7 @@ pub(super) struct Args {
     /// As given.
     pub(super) junit: Option<PathBuf>,
     pub(super) xml: Option<PathBuf>,
-    pub(super) debug_hook: Option<PathBuf>,
+    pub(super) debug_hook: Option<String>,
     /// What the user should know of this command line although it is not wrong.
     pub(super) hints: Vec<&'static str>,
 }

@@ -31,7 +31,9 @@ impl Life {
         if !self.state.keep() {
             say("Machine state will be reset. To keep it, pass --keep-machine-state".into());
         }
-        self.state.make(spec.machines.iter().map(|machine| machine.name.as_str()), |deleted| {
+        // A container's start script has its root there.
+        let machines = spec.machines.iter().map(|machine| (machine.name.as_str(), machine.backend == "container"));
+        self.state.make(machines, |deleted| {
             say(format!("deleting machine state directory {}", deleted.display()));
             say("if you want to keep the machine state, pass --keep-machine-state".into());
         })

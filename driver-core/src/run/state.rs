@@ -105,34 +105,49 @@ impl StateDirectories {
 
     /// Makes the directories of these machines, only for this user to enter. Those that an earlier run left are deleted first, unless they are
     /// to be kept; `deleted` is told of each.
+    ///
+    /// With each machine goes whether the directory is to be its root. Users in the machine have to enter that one, and so everybody may, unless
+    /// the host's users would get to it then.
     pub fn make<'a>(
         &self,
-        machines: impl IntoIterator<Item = &'a str>,
+        machines: impl IntoIterator<Item = (&'a str, bool)>,
         mut deleted: impl FnMut(&Path),
     ) -> io::Result<()> {
-        let mut place = |path: &Path, told: bool| -> io::Result<()> {
+        let is_private = fs::metadata(&self.root)?.mode() & 0o011 == 0;
+        let mut place = |path: &Path, told: bool, mode: u32| -> io::Result<()> {
             if !self.keep && fs::symlink_metadata(path).is_ok() {
                 remove(path)?;
                 if told {
                     deleted(path);
                 }
             }
-            make(path)
+            make(path, mode)
         };
-        for name in machines {
+        for (name, is_root) in machines {
+            // A socket of no process any more.
+            remove(&self.notify(name))?;
             let path = self.machine(name);
-            place(&path, true).map_err(|error| at(&path, &error))?;
+            let mode = if is_root && is_private { 0o755 } else { 0o700 };
+            place(&path, true, mode).map_err(|error| at(&path, &error))?;
         }
         let shared = self.shared();
-        place(&shared, false).map_err(|error| at(&shared, &error))
+        place(&shared, false, 0o700).map_err(|error| at(&shared, &error))
     }
 
     /// What the keeper removes when the run of these machines is over.
     pub(super) fn leftovers<'a>(&self, machines: impl IntoIterator<Item = &'a str>) -> Vec<PathBuf> {
-        if self.keep {
-            return Vec::new();
+        let mut leftovers = Vec::new();
+        for name in machines {
+            leftovers.push(self.notify(name));
+            leftovers.extend((!self.keep).then(|| self.machine(name)));
         }
-        machines.into_iter().map(|name| self.machine(name)).chain([self.shared()]).collect()
+        leftovers.extend((!self.keep).then(|| self.shared()));
+        leftovers
+    }
+
+    /// Where upstream's driver is told by a container with a start script that it is ready.
+    fn notify(&self, machine: &str) -> PathBuf {
+        self.root.join(format!("{machine}-nspawn.sock"))
     }
 
     pub(super) fn lock(&self) -> (&File, PathBuf) {
@@ -218,9 +233,9 @@ fn is_dead(directory: &Path) -> bool {
     }
 }
 
-/// Makes a directory that only this user may enter, or makes sure that what is there is one.
-fn make(path: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(path) {
+/// Makes a directory, or makes sure that what is there is one of this user's.
+fn make(path: &Path, mode: u32) -> io::Result<()> {
+    match DirBuilder::new().mode(mode).create(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         other => return other,
     }
@@ -287,14 +302,27 @@ mod tests {
     fn directories_are_private_and_where_upstream_has_them() {
         let root = tempfile::tempdir().unwrap();
         let state = StateDirectories::claim(root.path(), false, ["a"]).unwrap();
-        state.make(["a"], |_| panic!("nothing was there")).unwrap();
+        state.make([("a", false)], |_| panic!("nothing was there")).unwrap();
         assert_eq!(names(root.path()), ["shared-xchg", "tandem.lock", "vm-state-a"]);
         for path in [state.machine("a"), state.shared()] {
             assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o700);
         }
-        assert_eq!(state.leftovers(["a"]), [root.path().join("vm-state-a"), root.path().join("shared-xchg")]);
+        let leftovers = ["a-nspawn.sock", "vm-state-a", "shared-xchg"].map(|name| root.path().join(name));
+        assert_eq!(state.leftovers(["a"]), leftovers);
         drop(state);
         assert_eq!(names(root.path()), ["shared-xchg", "vm-state-a"]);
+    }
+
+    #[test]
+    fn a_root_is_open_to_its_users_but_not_to_those_of_the_host() {
+        let root = tempfile::tempdir().unwrap();
+        for (private, expected) in [(0o700, 0o755), (0o710, 0o700), (0o1777, 0o700)] {
+            fs::set_permissions(root.path(), fs::Permissions::from_mode(private)).unwrap();
+            let state = StateDirectories::claim(root.path(), false, ["a", "b"]).unwrap();
+            state.make([("a", true), ("b", false)], |_| {}).unwrap();
+            let mode = |name| fs::metadata(state.machine(name)).unwrap().permissions().mode() & 0o7777;
+            assert_eq!((mode("a"), mode("b")), (expected, 0o700), "{private:o}");
+        }
     }
 
     #[test]
@@ -303,12 +331,13 @@ mod tests {
         fs::create_dir_all(root.path().join("vm-state-a/deep")).unwrap();
         fs::create_dir_all(root.path().join("vm-state-b")).unwrap();
         let kept = StateDirectories::claim(root.path(), true, ["a"]).unwrap();
-        kept.make(["a"], |_| panic!("it is kept")).unwrap();
-        assert!(root.path().join("vm-state-a/deep").exists() && kept.leftovers(["a"]).is_empty());
+        kept.make([("a", false)], |_| panic!("it is kept")).unwrap();
+        assert!(root.path().join("vm-state-a/deep").exists());
+        assert_eq!(kept.leftovers(["a"]), [root.path().join("a-nspawn.sock")]);
         drop(kept);
         let mut deleted = Vec::new();
         let state = StateDirectories::claim(root.path(), false, ["a"]).unwrap();
-        state.make(["a"], |path| deleted.push(path.to_owned())).unwrap();
+        state.make([("a", false)], |path| deleted.push(path.to_owned())).unwrap();
         assert_eq!(deleted, [root.path().join("vm-state-a")]);
         assert!(!root.path().join("vm-state-a/deep").exists());
         assert!(root.path().join("vm-state-b").exists(), "that is no machine of this run");
@@ -344,11 +373,11 @@ mod tests {
         fs::write(other.path().join("file"), "precious").unwrap();
         symlink(other.path(), root.path().join("vm-state-a")).unwrap();
         let kept = StateDirectories::claim(root.path(), true, ["a"]).unwrap();
-        let error = kept.make(["a"], |_| {}).unwrap_err().to_string();
+        let error = kept.make([("a", false)], |_| {}).unwrap_err().to_string();
         assert!(error.contains("vm-state-a: it is not a directory of this user's"), "{error}");
         drop(kept);
         let state = StateDirectories::claim(root.path(), false, ["a"]).unwrap();
-        state.make(["a"], |_| {}).unwrap();
+        state.make([("a", false)], |_| {}).unwrap();
         assert!(!state.machine("a").is_symlink() && other.path().join("file").exists());
         // Neither is a lock.
         drop(state);
