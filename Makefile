@@ -1,10 +1,16 @@
 # Every command that this project needs. `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check fuzz clean
+.PHONY: help build demo test bench check fuzz clean
 
 help: ## list the commands
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# One program by three names. CARGO_TARGET_DIR may say that it lies elsewhere.
+build: ## build the programs: tandem, nixos-test-driver and generate-driver-symbols in target/release
+	cargo build --locked --release --package driver-cli
+	ln -sf tandem "$${CARGO_TARGET_DIR-target}/release/nixos-test-driver"
+	ln -sf tandem "$${CARGO_TARGET_DIR-target}/release/generate-driver-symbols"
 
 # A development build runs the examples as fast as a release build does and takes half the time to make: the machines do the work.
 demo: ## install what is missing, build, and run the examples hello.py, mixed.py and faults.py

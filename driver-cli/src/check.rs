@@ -89,6 +89,20 @@ async fn types(tests: &[Test], python: Option<&Path>, report: &mut Report) {
     }
 }
 
+/// What keeps one test from running here.
+pub(crate) async fn problems(spec: &TestSpec, backends: &[Arc<dyn Backend>]) -> Vec<Problem> {
+    // The interpreter looks at the script while this process looks at the rest.
+    let script = tokio::spawn({
+        let spec = spec.clone();
+        // Without a script, that is the problem.
+        async move { if spec.script.as_os_str().is_empty() { Vec::new() } else { script::check(&spec, None).await } }
+    });
+    let mut problems = driver_core::run::check(spec, backends);
+    let lost = |error| vec![Problem::host("script", format!("checking it failed: {error}"), "")];
+    problems.extend(script.await.unwrap_or_else(lost));
+    problems
+}
+
 /// Finds tests that would share an output directory.
 fn names(tests: &[Test], report: &mut Report) {
     let mut seen = BTreeMap::new();

@@ -17,6 +17,7 @@ mod check;
 mod events;
 mod exit;
 mod failure;
+mod nixos;
 mod output;
 mod pages;
 mod report;
@@ -46,8 +47,19 @@ pub fn backends() -> Vec<Arc<dyn Backend>> {
 
 /// Does what the process's command line says, with these backends, and returns its exit status.
 ///
+/// Called `nixos-test-driver` or `generate-driver-symbols`, the process is that program of nixpkgs', and understands that one's command line.
+///
 /// Takes over Ctrl-C and SIGTERM while tests run. A second such signal ends the process at once, without returning.
 pub fn main_with(backends: Vec<Arc<dyn Backend>>) -> ExitCode {
+    if let Some(program) = nixos::Program::called(std::env::args_os().next().as_deref()) {
+        return match trace() {
+            Ok(()) => program.main(backends),
+            Err(error) => {
+                say(format_args!("TANDEM_LOG: {error}"));
+                Status::Usage.into()
+            }
+        };
+    }
     let command = CommandLine::parse().command;
     if let Err(error) = trace() {
         say(format_args!("TANDEM_LOG: {error}"));

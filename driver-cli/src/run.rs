@@ -34,7 +34,8 @@ pub(crate) async fn run(args: &RunArgs, backends: Vec<Arc<dyn Backend>>) -> Resu
         }
     };
     let python = args.tests.python.clone();
-    let mut session = Session { backends, python, terminal, events, xml: None, junit, stop };
+    let mut session =
+        Session { backends, python, terminal, events, xml: None, junit, debug_hook: None, upstream: None, stop };
 
     let mut ended = Vec::new();
     for (test, output) in tests.iter().zip(outputs) {

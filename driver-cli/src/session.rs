@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use driver_core::backend::Backend;
 use driver_core::event::{Kind, Level, Outcome, Recorder};
@@ -13,6 +14,7 @@ use driver_core::spec::TestSpec;
 use crate::events::EventsFile;
 use crate::exit::Status;
 use crate::failure;
+use crate::nixos::Life;
 use crate::output::say;
 use crate::script::{Captures, Interpreter, Options, ScriptOutcome, Test};
 use crate::stop::Stop;
@@ -27,6 +29,11 @@ pub(crate) struct Session {
     pub(crate) xml: Option<PathBuf>,
     pub(crate) junit: Option<Junit>,
     pub(crate) stop: Stop,
+    /// The program by which people attach to a script that failed and waits for them.
+    #[expect(dead_code, reason = "the hook is not there yet")]
+    pub(crate) debug_hook: Option<String>,
+    /// What is different for a test of upstream's.
+    pub(crate) upstream: Option<Life>,
 }
 
 /// How a test ended.
@@ -65,6 +72,9 @@ impl Session {
             }
         };
         recorder.record(Kind::RunStarted { test: spec.name.clone(), version: env!("CARGO_PKG_VERSION").into() });
+        for note in &spec.notes {
+            recorder.message(Level::Info, note);
+        }
         let mut ended = self.drive(spec, output, &recorder, consoles).await;
         for fault in faults.take() {
             recorder.message(Level::Error, failure::with_causes(&fault));
@@ -99,7 +109,9 @@ impl Session {
         if let Some(junit) = &self.junit {
             sinks.push(junit.sink(faults));
         }
-        let settings = TerminalSettings { consoles, output: Some(output.path().to_owned()), ..self.terminal.clone() };
+        // The record of a test of upstream's is told of by whoever decides whether it stays.
+        let shown = self.upstream.is_none().then(|| output.path().to_owned());
+        let settings = TerminalSettings { consoles, output: shown, ..self.terminal.clone() };
         let terminal = Terminal::stderr(settings).map_err(|error| format!("starting a thread failed: {error}"))?;
         sinks.push(Box::new(terminal));
         Ok(Recorder::new(sinks))
@@ -114,9 +126,18 @@ impl Session {
         consoles: Arc<AtomicBool>,
     ) -> Ended {
         // Scripts may change their directory.
-        let directory = std::path::absolute(output.path()).unwrap_or_else(|_| output.path().to_owned());
+        let directory = match &self.upstream {
+            Some(life) => life.output.clone(),
+            None => std::path::absolute(output.path()).unwrap_or_else(|_| output.path().to_owned()),
+        };
+        if let Some(Err(error)) = self.upstream.as_ref().map(|life| life.begin(spec, recorder)) {
+            recorder
+                .record(Kind::Failure { report: format!("making the machines' state directories failed: {error}") });
+            return Outcome::Broken.into();
+        }
+        let state = self.upstream.as_ref().map(|life| &life.state);
         // Neither start nor end takes long, and a half-made run can only be undone by blocking this thread.
-        let start = Run::start(spec, &self.backends, recorder.clone(), &directory);
+        let start = Run::start_in(spec, &self.backends, recorder.clone(), &directory, state);
         let ended = match self.stop.outlast(start, recorder).await {
             Err(error) => failure::record(recorder, &error).into(),
             Ok(run) => {
@@ -131,6 +152,7 @@ impl Session {
                     machines: run.machines().to_vec(),
                     vlans: run.vlans().to_vec(),
                     recorder: recorder.clone(),
+                    announces: self.upstream.is_some(),
                     consoles_shown: consoles,
                     captures: captures.clone(),
                 };
@@ -163,8 +185,21 @@ impl Session {
             // As the NixOS test driver says it.
             recorder.message(Level::Error, "timeout reached; test terminating...");
         };
+        let upstream = self.upstream.is_some();
+        let work = async {
+            if !upstream {
+                return script(options, test).await;
+            }
+            Life::before_script(limit, &recorder);
+            let (began, machines) = (Instant::now(), test.machines.clone());
+            let outcome = script(options, test).await;
+            if outcome == Outcome::Passed {
+                Life::after_script(&machines, began, &recorder).await;
+            }
+            outcome
+        };
         tokio::select! {
-            ended = script(options, test) => ended.into(),
+            ended = work => ended.into(),
             _ = self.stop.signal(&recorder) => Outcome::Interrupted.into(),
             () = timeout => Outcome::TimedOut.into(),
         }

@@ -60,7 +60,8 @@ pub struct StartRequest {
     pub hosts: Vec<HostEntry>,
     /// Network interfaces in the order in which the guest shall see them.
     pub attachments: Vec<Attachment>,
-    /// A directory of this machine's own that lives as long as the run. It exists only in the run's mount namespace, on tmpfs.
+    /// A directory of this machine's own that lives as long as the run, or longer. As a rule it exists only in the run's mount namespace, on
+    /// tmpfs, and the backend makes it; where the run was given [directories of the host's own](crate::run::StateDirectories), it is one of them.
     pub state: PathBuf,
     /// A directory for all machines with start scripts of the run, which they have as upstream's `shared-xchg`. The first to need it makes it.
     pub shared: PathBuf,

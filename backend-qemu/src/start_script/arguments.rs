@@ -32,14 +32,19 @@ pub(super) struct Places {
 
 impl Places {
     pub(super) fn of(request: &StartRequest) -> Self {
-        let state = request.state.clone();
+        let (state, name) = (request.state.clone(), &request.machine.name);
+        // As upstream, unless no socket can have such a path.
+        let socket = |kind: &str| match state.join(kind) {
+            path if path.as_os_str().len() <= SOCKET_PATH_MAX => path,
+            _ => request.sockets.join(format!("{name}_{kind}")),
+        };
         Self {
             shared: request.shared.clone(),
-            // Not among the script's own files.
-            lock: state.with_file_name(format!("{}_lock", request.machine.name)),
-            monitor: state.join("monitor"),
-            shell: state.join("shell"),
-            qmp: state.join("qmp"),
+            // Not among the script's own files, nor with those that outlive the run.
+            lock: request.sockets.join(format!("{name}_lock")),
+            monitor: socket("monitor"),
+            shell: socket("shell"),
+            qmp: socket("qmp"),
             efi_vars: state.join(format!("{}-efi-vars.fd", request.machine.name)),
             state,
         }
@@ -47,14 +52,13 @@ impl Places {
 
     /// Fails if a socket cannot have such a path.
     pub(super) fn check(&self) -> io::Result<()> {
-        let longest = self.monitor.as_os_str().len();
-        if longest <= SOCKET_PATH_MAX {
-            return Ok(());
-        }
+        let all = [&self.monitor, &self.shell, &self.qmp];
+        let Some(path) = all.into_iter().find(|path| path.as_os_str().len() > SOCKET_PATH_MAX) else { return Ok(()) };
         Err(io::Error::other(format!(
-            "the path of its socket {} has {longest} bytes, and no socket can have more than {SOCKET_PATH_MAX}; give the \
+            "the path of its socket {} has {} bytes, and no socket can have more than {SOCKET_PATH_MAX}; give the \
              machine a shorter name, or set XDG_RUNTIME_DIR (TMPDIR, if that is not set) to a shorter directory",
-            self.monitor.display()
+            path.display(),
+            path.as_os_str().len()
         )))
     }
 }
@@ -167,8 +171,15 @@ mod tests {
     fn paths_that_no_socket_can_have_are_told_with_a_cure() {
         let path = |length: usize| format!("/{}", "x".repeat(length - 1));
         // "/monitor" is the longest that follows.
-        assert!(Places::of(&request(&path(99))).check().is_ok());
-        let error = Places::of(&request(&path(100))).check().unwrap_err().to_string();
+        let mut request = request(&path(99));
+        request.sockets = path(95).into();
+        assert_eq!(Places::of(&request).monitor, PathBuf::from(path(99)).join("monitor"));
+        // Sockets go elsewhere where they can.
+        request.state = path(100).into();
+        assert_eq!(Places::of(&request).monitor, PathBuf::from(path(95)).join("web_monitor"));
+        assert!(Places::of(&request).check().is_ok());
+        request.sockets = path(96).into();
+        let error = Places::of(&request).check().unwrap_err().to_string();
         assert!(error.contains("has 108 bytes") && error.contains("shorter name"), "{error}");
     }
 }

@@ -32,6 +32,7 @@ class Driver:
         test = client.call("Describe", {})
         self.client = client
         self.name: str = test["name"]
+        self.announces: bool = test["announces"]
         self.logger = Logger(client)
         self.polling_conditions = PollingConditions()
         self.machines: list[BaseMachine] = []

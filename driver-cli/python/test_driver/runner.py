@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 def run(script: str, code: CodeType, address: str) -> None:
     """Runs the compiled script as the program's main module. A failure is reported and ends the program with status 1."""
     client = Client(address)
+    driver = Driver(client)
+    symbols = driver.symbols()
+    if driver.announces:
+        from test_driver import exposed
+
+        client.call("Announce", {"text": exposed.text(driver, symbols)})
     main = type(sys)("__main__")
-    main.__dict__.update(Driver(client).symbols(), __file__=script)
+    main.__dict__.update(symbols, __file__=script)
     sys.modules["__main__"] = main
     sys.argv[:] = [script]
     # Last, so that a file beside the script cannot take the place of a module of the library.

@@ -852,6 +852,11 @@ impl Interface {
         self.session().show_consoles(shown);
     }
 
+    /// Says what the script finds defined, as people are told it.
+    async fn announce(&self, text: String) {
+        self.session().announce(&text);
+    }
+
     /// Says that the script came to its end.
     async fn report_success(&self) {
         self.session().say(Said::Success);

@@ -22,6 +22,7 @@ mod reply;
 mod screen;
 mod server;
 mod session;
+mod symbols;
 mod types;
 mod verb;
 
@@ -33,6 +34,7 @@ pub use capture::Captures;
 pub use interpreter::{Interpreter, Options, ScriptOutcome};
 pub use server::Server;
 pub use session::Test;
+pub(crate) use symbols::symbols;
 pub use types::check_types;
 
 /// Reports what is wrong with a test's script, and what the interpreter lacks for it. `python` is what the user named instead of `python3`.

@@ -19,6 +19,7 @@ const FILES: &[(&str, &str)] = files![
     "driver.py",
     "duration.py",
     "errors.py",
+    "exposed.py",
     "link.py",
     "logger.py",
     "machine/__init__.py",

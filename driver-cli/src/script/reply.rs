@@ -100,6 +100,8 @@ pub(super) struct Description {
     pub(super) global_timeout: f64,
     /// How many seconds each boot may take.
     pub(super) boot_timeout: f64,
+    /// Whether the driver wants to be told what the script finds defined, by `Announce`.
+    pub(super) announces: bool,
     /// The machines, sorted by name.
     pub(super) machines: Vec<MachineDescription>,
     /// The numbers of all VLANs, sorted.

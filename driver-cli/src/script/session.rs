@@ -1,6 +1,7 @@
 //! What all connections of one server share: the test, the spans that the script has open, how the script ended.
 
 use std::collections::BTreeSet;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,6 +38,8 @@ pub struct Test {
     pub vlans: Vec<Vlan>,
     /// Where the script's own words are recorded.
     pub recorder: Recorder,
+    /// Whether standard output gets the names that the script finds defined, as upstream's driver prints them.
+    pub announces: bool,
     /// Whether the terminal shows the consoles of machines. The script can switch it.
     pub consoles_shown: Arc<AtomicBool>,
     /// Where captures are that the script begins. The caller finishes those that are left.
@@ -115,6 +118,7 @@ impl Session {
             output_directory: self.test.output.to_string_lossy().into_owned(),
             global_timeout: self.test.global_timeout.as_secs_f64(),
             boot_timeout: self.test.boot_timeout.as_secs_f64(),
+            announces: self.test.announces,
             machines,
             vlans: vlans.into_iter().collect(),
         }
@@ -176,6 +180,13 @@ impl Session {
                 state.boots.push((machine.name().to_owned(), 1, console.clone()));
                 (1, console)
             }
+        }
+    }
+
+    /// Writes a text to standard output, if the test is one that does. Nobody is left to tell if that fails.
+    pub(super) fn announce(&self, text: &str) {
+        if self.test.announces {
+            let _ = io::stdout().write_all(text.as_bytes());
         }
     }
 

@@ -99,7 +99,9 @@ impl Stage {
             boot_timeout: Duration::from_secs(300),
             machined: Machined::Never,
             lan: Lan::Auto,
+            ssh_backdoor: false,
             machines: self.names.iter().map(|name| self.fake(name).spec()).collect(),
+            notes: Vec::new(),
         }
     }
 
@@ -126,6 +128,7 @@ impl Stage {
             machines: self.names.iter().map(machine).collect(),
             vlans: self.vlans.clone(),
             recorder: recorder.clone(),
+            announces: false,
             consoles_shown: self.consoles_shown.clone(),
             captures: self.captures.clone(),
         }

@@ -141,7 +141,7 @@ pub(super) fn sweep(base: &Path) {
         if if unfinished { is_old(&directory) } else { is_dead(&directory) } {
             let cgroups = fs::read_to_string(directory.join("cgroups")).unwrap_or_default();
             let cgroups = cgroups.lines().map(PathBuf::from).collect();
-            keeper::remove(&Leftovers { cgroups, directory });
+            keeper::remove(&Leftovers { cgroups, directory, state: Vec::new() });
         }
     }
 }
@@ -183,7 +183,7 @@ fn private_directory(path: &Path) -> io::Result<()> {
 }
 
 /// Eight characters of `[a-z2-7]`: 40 random bits.
-fn random_name() -> io::Result<String> {
+pub(super) fn random_name() -> io::Result<String> {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     Ok(random::<8>()?.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect())
 }

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{PidfdFlags, Signal};
 
-use super::cgroup;
+use super::state::StateDirectories;
+use super::{cgroup, state};
 use crate::process::Child;
 
 /// How long processes of a run may take to leave their cgroups after they were killed.
@@ -26,6 +27,8 @@ pub(super) struct Leftovers {
     pub(super) cgroups: Vec<PathBuf>,
     /// The run's directory.
     pub(super) directory: PathBuf,
+    /// What machines wrote elsewhere and nobody wants to keep.
+    pub(super) state: Vec<PathBuf>,
 }
 
 /// The driver's side of the keeper. Dropping it makes the keeper clean up at once, without waiting for it.
@@ -36,13 +39,23 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Forks the keeper of a run whose init is `init`.
-    pub(super) fn start(init: BorrowedFd<'_>, leftovers: &Leftovers) -> io::Result<Self> {
+    /// Forks the keeper of a run whose init is `init`. `state` is where the machines' state lies, if that is not in the run's directory: the
+    /// keeper holds its lock as long as it needs to.
+    pub(super) fn start(
+        init: BorrowedFd<'_>,
+        leftovers: &Leftovers,
+        state: Option<&StateDirectories>,
+    ) -> io::Result<Self> {
         let driver = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
         let (ear, word) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-        let keep = [driver.as_raw_fd(), ear.as_raw_fd(), init.as_raw_fd()];
+        let mut keep = vec![driver.as_raw_fd(), ear.as_raw_fd(), init.as_raw_fd()];
+        let lock = state.map(StateDirectories::lock);
+        keep.extend(lock.as_ref().map(|(lock, _)| lock.as_raw_fd()));
+        let lock = lock.map(|(_, path)| path);
         // SAFETY: `keep_watch` allocates and makes system calls, no more.
-        let child = unsafe { Child::fork(&keep, || keep_watch(driver.as_fd(), ear.as_fd(), init, leftovers))? };
+        let child = unsafe {
+            Child::fork(&keep, || keep_watch(driver.as_fd(), ear.as_fd(), init, leftovers, lock.as_deref()))?
+        };
         Ok(Self { child: Some(child), word })
     }
 
@@ -66,7 +79,13 @@ impl Drop for Keeper {
     }
 }
 
-fn keep_watch(driver: BorrowedFd<'_>, ear: BorrowedFd<'_>, init: BorrowedFd<'_>, leftovers: &Leftovers) -> i32 {
+fn keep_watch(
+    driver: BorrowedFd<'_>,
+    ear: BorrowedFd<'_>,
+    init: BorrowedFd<'_>,
+    leftovers: &Leftovers,
+    lock: Option<&Path>,
+) -> i32 {
     // SAFETY: plain system calls; ignored signals run no handler.
     unsafe {
         libc::setsid();
@@ -84,8 +103,21 @@ fn keep_watch(driver: BorrowedFd<'_>, ear: BorrowedFd<'_>, init: BorrowedFd<'_>,
     let _ = std::env::set_current_dir("/");
     let mut poll = [PollFd::new(&driver, PollFlags::IN), PollFd::new(&ear, PollFlags::IN)];
     while let Err(rustix::io::Errno::INTR) = rustix::event::poll(&mut poll, None) {}
+    // The pipe may break before the process that held it counts as gone. Only a living driver says its word.
+    let word = poll[1].revents().contains(PollFlags::IN) && rustix::io::read(ear, &mut [0]) == Ok(1);
+    let driver_is_gone = !word;
     let _ = rustix::process::pidfd_send_signal(init, Signal::KILL);
-    i32::from(!remove(leftovers))
+    if lock.is_some() {
+        // Nobody writes where the state is once the init is gone: it goes as the last process of its namespace.
+        let patience = rustix::event::Timespec::try_from(PATIENCE).ok();
+        let _ = rustix::event::poll(&mut [PollFd::new(&init, PollFlags::IN)], patience.as_ref());
+    }
+    let gone = remove(leftovers);
+    if let (true, Some(lock)) = (driver_is_gone, lock) {
+        // Still locked by this process, so that nobody takes it for a new one's.
+        let _ = fs::remove_file(lock);
+    }
+    i32::from(!gone)
 }
 
 /// Removes a run's leftovers; whether all are gone. Waits for killed processes to leave their cgroups.
@@ -99,8 +131,10 @@ pub(super) fn remove(leftovers: &Leftovers) -> bool {
         }
         std::thread::sleep(Duration::from_millis(2));
     }
+    // Each of them, whatever became of the others.
+    let kept = leftovers.state.iter().filter(|path| state::remove(path).is_err()).count();
     let gone = remove_directory(&leftovers.directory).is_ok();
-    gone && left.is_empty()
+    kept == 0 && gone && left.is_empty()
 }
 
 /// Removes a run's directory, and the directory of all runs if it was the last.

@@ -11,10 +11,11 @@ mod lans;
 mod launcher;
 mod namespaces;
 mod start_all;
+mod state;
 
 use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::future::join_all;
@@ -39,6 +40,7 @@ use namespaces::Namespaces;
 pub use directory::IDS;
 pub use namespaces::within;
 pub use start_all::start_all;
+pub use state::StateDirectories;
 
 /// What is wrong with a test on this host, all of it, before anything starts. Changes nothing.
 pub fn check(spec: &TestSpec, backends: &[Arc<dyn Backend>]) -> Vec<Problem> {
@@ -79,6 +81,7 @@ struct Parts<'a> {
     cgroups: &'a Cgroups,
     recorder: &'a Recorder,
     output: &'a Path,
+    state: Option<&'a StateDirectories>,
 }
 
 /// A run that goes on. Dropping it ends it and returns once nothing of it is left; [`finish`](Run::finish) does not block the thread.
@@ -124,6 +127,18 @@ impl Run {
         recorder: Recorder,
         output: &Path,
     ) -> Result<Self, Error> {
+        Self::start_in(spec, backends, recorder, output, None).await
+    }
+
+    /// The same for machines that keep their state in these directories of the host's own, which must have been made. Without any, it is lost
+    /// with the run.
+    pub async fn start_in(
+        spec: &TestSpec,
+        backends: &[Arc<dyn Backend>],
+        recorder: Recorder,
+        output: &Path,
+        state: Option<&StateDirectories>,
+    ) -> Result<Self, Error> {
         let problems = check(spec, backends);
         if !problems.is_empty() {
             return Err(Error::Problems(problems));
@@ -141,15 +156,20 @@ impl Run {
         noted.map_err(|error| broken("write to the run's directory", error))?;
         let namespaces = Namespaces::create(directory.state());
         let namespaces = namespaces.await.map_err(|error| broken("make the run's namespaces", error))?;
-        let leftovers = Leftovers { cgroups: cgroups.roots().to_vec(), directory: directory.path().to_owned() };
-        let keeper = Keeper::start(namespaces.handle().as_fd(), &leftovers);
+        let names = spec.machines.iter().map(|machine| machine.name.as_str());
+        let leftovers = Leftovers {
+            cgroups: cgroups.roots().to_vec(),
+            directory: directory.path().to_owned(),
+            state: state.map(|state| state.leftovers(names)).unwrap_or_default(),
+        };
+        let keeper = Keeper::start(namespaces.handle().as_fd(), &leftovers, state);
         let keeper = keeper.map_err(|error| broken("start the run's keeper", error))?;
         // From here on whatever fails is undone by the keeper.
         let ground = Ground { network: None, keeper: Some(keeper), namespaces, directory };
         let mut run = Self { machines: Vec::new(), vlans: Vec::new(), ground: Some(ground) };
         let lans = Lans::make(spec.lan, &plan, &recorder).await?;
         run.ground_mut().network.clone_from(&lans.network);
-        let parts = Parts { backends, plan: &plan, lans: &lans, cgroups: &cgroups, recorder: &recorder, output };
+        let parts = Parts { backends, plan: &plan, lans: &lans, cgroups: &cgroups, recorder: &recorder, output, state };
         run.machines = run.ground().make_machines(spec, &parts)?;
         run.vlans = lans.vlans(spec, &recorder, output);
         Ok(run)
@@ -223,6 +243,17 @@ impl Run {
 }
 
 impl Ground {
+    /// Where a machine keeps its state.
+    fn state_of(&self, machine: &str, state: Option<&StateDirectories>) -> PathBuf {
+        state.map_or_else(|| self.directory.state().join(machine), |state| state.machine(machine))
+    }
+
+    /// Where machines share files.
+    fn shared(&self, state: Option<&StateDirectories>) -> PathBuf {
+        // No machine that has its state beside this can have this name.
+        state.map_or_else(|| self.directory.state().join("shared_xchg"), StateDirectories::shared)
+    }
+
     fn make_machines(&self, spec: &TestSpec, parts: &Parts<'_>) -> Result<Vec<Machine>, Error> {
         let ids = if may_hand_out_ids() { self.directory.claim_ids(spec.machines.len()) } else { Ok(Vec::new()) };
         let ids = ids.map_err(|error| broken("claim user ids for the machines", error))?;
@@ -235,9 +266,8 @@ impl Ground {
                 machine: machine.clone(),
                 hosts: parts.plan.hosts(&machine.name),
                 attachments: parts.plan.attachments(&machine.name).to_vec(),
-                state: self.directory.state().join(&machine.name),
-                // No machine can have this name.
-                shared: self.directory.state().join("shared_xchg"),
+                state: self.state_of(&machine.name, parts.state),
+                shared: self.shared(parts.state),
                 sockets: self.directory.sockets(),
                 cgroups: parts.cgroups.roots().to_vec(),
                 first_id: ids.get(number).copied(),

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::report::Report;
 use super::value::Table;
-use super::{Lan, Machined, Problem, TestSpec};
-use super::{json, pep723, run, toml};
+use super::{Problem, TestSpec};
+use super::{configuration, json, pep723, run, toml};
 
 const PYTHON_EXAMPLE: &str = "begin the file with the lines `# /// script`, `# [tool.tandem.machines.server]`, `# backend = \"container\"`, `# ///`";
 const TOML_EXAMPLE: &str =
@@ -107,24 +107,46 @@ fn parse(path: &Path, form: Form, text: &str, report: &mut Report<'_>) -> Option
         report.problem("the file is empty", form.example());
         return None;
     }
-    let mut spec = TestSpec {
-        name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-        script: absolute(path.to_owned()),
-        requires_python: None,
-        dependencies: Vec::new(),
-        global_timeout: run::GLOBAL_TIMEOUT,
-        boot_timeout: run::BOOT_TIMEOUT,
-        machined: Machined::default(),
-        lan: Lan::default(),
-        machines: Vec::new(),
-    };
+    let mut spec = TestSpec { script: absolute(path.to_owned()), ..TestSpec::new(stem(path), Vec::new()) };
     let table = match form {
         Form::Python => python(text, &mut spec, report)?,
         Form::Toml => toml::parse(text).map_err(|errors| report.syntax("TOML", errors)).ok()?,
         Form::Json => json::parse(text).map_err(|errors| report.syntax("JSON", errors)).ok()?,
     };
     let directory = path.parent().unwrap_or(Path::new(""));
-    run::read(&table, form, directory, &mut spec, report);
+    if form == Form::Json && configuration::is_one(&table) {
+        configuration::read(&table, directory, &mut spec, report);
+    } else {
+        run::read(&table, form, directory, &mut spec, report);
+    }
+    Some(spec)
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// See [`super::examine_configuration`].
+pub(super) fn examine_configuration(path: &Path) -> (Option<TestSpec>, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let text = text(path, &mut Report::new(path, &mut problems));
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let spec = text.and_then(|text| configured(path, directory, &text, &mut problems));
+    (spec, problems)
+}
+
+/// See [`super::examine_configuration_text`].
+pub(super) fn examine_configuration_text(about: &Path, text: &str) -> (Option<TestSpec>, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let spec = configured(about, Path::new(""), text, &mut problems);
+    (spec, problems)
+}
+
+fn configured(path: &Path, directory: &Path, text: &str, problems: &mut Vec<Problem>) -> Option<TestSpec> {
+    let mut report = Report::new(path, problems);
+    let table = json::parse(text).map_err(|errors| report.syntax("JSON", errors)).ok()?;
+    let mut spec = TestSpec::new(stem(path), Vec::new());
+    configuration::read(&table, directory, &mut spec, &mut report);
     Some(spec)
 }
 

@@ -5,6 +5,7 @@
 //! that every problem is found at once. Disks are told by their content: `image` looks with `qcow2` and `raw`.
 
 mod bytes;
+mod configuration;
 mod conflict;
 mod duration;
 mod file;
@@ -56,6 +57,17 @@ pub fn examine(path: &Path) -> (Option<TestSpec>, Vec<Problem>) {
     file::examine(path)
 }
 
+/// The same for a configuration of upstream's test driver, whatever the file's name. [`examine`] knows such a file by its keys, if it is named
+/// as JSON is.
+pub fn examine_configuration(path: &Path) -> (Option<TestSpec>, Vec<Problem>) {
+    file::examine_configuration(path)
+}
+
+/// The same for the text of one, which `about` names where something is wrong with it. The paths in it begin in the working directory.
+pub fn examine_configuration_text(about: &Path, text: &str) -> (Option<TestSpec>, Vec<Problem>) {
+    file::examine_configuration_text(about, text)
+}
+
 /// A whole test: its script and its machines.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestSpec {
@@ -75,8 +87,12 @@ pub struct TestSpec {
     pub machined: Machined,
     /// What carries the LANs.
     pub lan: Lan,
+    /// Whether people can log in to the machines by SSH while the test runs.
+    pub ssh_backdoor: bool,
     /// The machines, sorted by name.
     pub machines: Vec<MachineSpec>,
+    /// What people should know of the test's file although nothing is wrong with it.
+    pub notes: Vec<String>,
 }
 
 /// One machine of a test.
@@ -133,7 +149,9 @@ impl TestSpec {
             boot_timeout: run::BOOT_TIMEOUT,
             machined: Machined::default(),
             lan: Lan::default(),
+            ssh_backdoor: false,
             machines,
+            notes: Vec::new(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::report::{Report, quote};
+use super::run;
 
 /// What no variable can be called, from Python's language reference.
 const KEYWORDS: [&str; 35] = [
@@ -57,6 +58,21 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// Checks a name of upstream's: one that a directory can have. Host names are upstream's own business, and there a machine hides what the
+    /// script knows by its name.
+    pub(super) fn add_upstreams(&mut self, name: &str, report: &mut Report<'_>) {
+        if let Some(wrong) = run::wrong_with_name(name) {
+            report.problem(format!("the name {wrong}"), "choose a name that a directory can have");
+        }
+        let variable = python_name(name);
+        if let Some(other) = self.by_python_name.insert(variable.clone(), name.to_owned()) {
+            report.problem(
+                format!("the variable `{variable}` in the script would also be machine {}", quote(&other)),
+                "rename one of them",
+            );
+        }
+    }
+
     /// Checks a name by itself and against those that came before.
     pub(super) fn add(&mut self, name: &str, report: &mut Report<'_>) {
         if !is_host_name(name) {

@@ -61,7 +61,7 @@ fn name(value: &Value, spec: &mut TestSpec, report: &mut Report<'_>) {
 }
 
 /// What keeps a name from being that of the directory for the test's output.
-fn wrong_with_name(name: &str) -> Option<&'static str> {
+pub(super) fn wrong_with_name(name: &str) -> Option<&'static str> {
     match name {
         "" => Some("is empty"),
         "." | ".." => Some("is a directory already"),
@@ -72,7 +72,7 @@ fn wrong_with_name(name: &str) -> Option<&'static str> {
     }
 }
 
-fn time(value: &Value, report: &mut Report<'_>) -> Duration {
+pub(super) fn time(value: &Value, report: &mut Report<'_>) -> Duration {
     let (shown, time) = match value {
         // Whole numbers above 2^53 lose digits, but those are too long anyway.
         #[expect(clippy::cast_precision_loss, reason = "see above")]
@@ -125,7 +125,9 @@ mod tests {
             boot_timeout: BOOT_TIMEOUT,
             machined: Machined::Auto,
             lan: Lan::Auto,
+            ssh_backdoor: false,
             machines: Vec::new(),
+            notes: Vec::new(),
         };
         let mut problems = Vec::new();
         let table = toml::parse(text).unwrap();
