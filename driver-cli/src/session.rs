@@ -14,7 +14,7 @@ use crate::events::EventsFile;
 use crate::exit::Status;
 use crate::failure;
 use crate::output::say;
-use crate::script::{Captures, Interpreter, Options, ScriptOutcome, Test};
+use crate::script::{Captures, Interpreter, Options, Prompt, ScriptOutcome, Test};
 use crate::stop::Stop;
 
 /// What the tests of one command have in common.
@@ -24,6 +24,10 @@ pub(crate) struct Session {
     pub(crate) terminal: TerminalSettings,
     pub(crate) events: Option<EventsFile>,
     pub(crate) stop: Stop,
+    /// Turns breakpoints on (see [`Options::debug_hook`]).
+    pub(crate) debug_hook: Option<String>,
+    /// What asks for what to do, instead of the scripts.
+    pub(crate) prompt: Option<Prompt>,
 }
 
 /// How a test ended.
@@ -85,6 +89,7 @@ impl Session {
             sinks.push(Box::new(Jsonl::new(file, events.path(), faults)));
         }
         let settings = TerminalSettings { consoles, output: Some(output.path().to_owned()), ..self.terminal.clone() };
+        let settings = if self.prompt.is_some() { settings.beside_a_prompt() } else { settings };
         let terminal = Terminal::stderr(settings).map_err(|error| format!("starting a thread failed: {error}"))?;
         sinks.push(Box::new(terminal));
         Ok(Recorder::new(sinks))
@@ -106,7 +111,7 @@ impl Session {
             Err(error) => failure::record(recorder, &error).into(),
             Ok(run) => {
                 let options = Options::new(spec, self.python.as_deref(), run.directory());
-                let options = Options { init: Some(run.init().clone()), ..options };
+                let options = Options { init: Some(run.init().clone()), debug_hook: self.debug_hook.clone(), ..options };
                 let captures = Captures::default();
                 let test = Test {
                     name: spec.name.clone(),
@@ -142,22 +147,26 @@ impl Session {
             return Outcome::Interrupted.into();
         }
         let (recorder, limit) = (test.recorder.clone(), test.global_timeout);
+        let prompt = self.prompt.clone();
         // Said before the script is cancelled, so that the record has cause and effect in their order.
         let timeout = async {
-            tokio::time::sleep(limit).await;
+            match &prompt {
+                Some(prompt) => prompt.timer.reached().await,
+                None => tokio::time::sleep(limit).await,
+            }
             // As the NixOS test driver says it.
             recorder.message(Level::Error, "timeout reached; test terminating...");
         };
         tokio::select! {
-            ended = script(options, test) => ended.into(),
+            ended = script(options, test, prompt.as_ref()) => ended.into(),
             _ = self.stop.signal(&recorder) => Outcome::Interrupted.into(),
             () = timeout => Outcome::TimedOut.into(),
         }
     }
 }
 
-/// Runs the script to its end.
-async fn script(options: Options, test: Test) -> Outcome {
+/// Runs the script to its end, or the prompt.
+async fn script(options: Options, test: Test, prompt: Option<&Prompt>) -> Outcome {
     let recorder = test.recorder.clone();
     let broken = |report: String| {
         recorder.record(Kind::Failure { report });
@@ -172,10 +181,15 @@ async fn script(options: Options, test: Test) -> Outcome {
     if !problems.is_empty() {
         return broken(driver_core::spec::list(&problems));
     }
-    match interpreter.run(test).await {
+    let ended = match prompt {
+        Some(prompt) => interpreter.converse(test, prompt).await,
+        None => interpreter.run(test).await,
+    };
+    match ended {
         Ok(ScriptOutcome::Passed) => Outcome::Passed,
         Ok(ScriptOutcome::Failed(_)) => Outcome::Failed,
         Ok(ScriptOutcome::MachineFailed(_) | ScriptOutcome::Crashed(_)) => Outcome::Broken,
+        Ok(ScriptOutcome::Left) => Outcome::Interrupted,
         Err(error) => broken(format!("running the script failed: {error}")),
     }
 }

@@ -11,25 +11,34 @@ from test_driver.errors import MachineError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import CodeType
+    from types import CodeType, TracebackType
+    from typing import Any
 
 
-def run(script: str, code: CodeType, address: str) -> None:
-    """Runs the compiled script as the program's main module. A failure is reported and ends the program with status 1."""
-    client = Client(address)
+def run(script: str, code: CodeType, word: dict[str, Any]) -> None:
+    """Runs the compiled script as the program's main module, or a prompt if the driver's word is that there is to be one.
+
+    A failure is reported and ends the program with status 1.
+    """
+    client = Client(word["address"])
+    driver = Driver(client, script, word["debug_hook"])
     main = type(sys)("__main__")
-    main.__dict__.update(Driver(client).symbols(), __file__=script)
+    main.__dict__.update(driver.symbols(), __file__=script)
     sys.modules["__main__"] = main
     sys.argv[:] = [script]
     # Last, so that a file beside the script cannot take the place of a module of the library.
     sys.path.append(os.path.dirname(script))
-    failure = _execute(script, code, main.__dict__)
+    if word["history"] is None:
+        failure = _execute(script, code, main.__dict__)
+    else:
+        failure = _converse(driver, main.__dict__, word["history"])
     try:
         if failure is None:
             client.call("ReportSuccess", {})
         else:
-            report, broken = failure
-            client.call("ReportFailure", {"report": report, "machine_failed": broken})
+            client.call("ReportFailure", {"report": failure.report, "machine_failed": failure.broken})
+            if not failure.broken:
+                driver.debug.post_mortem(failure.trace)
     except MachineError:
         # The driver is on its way out and does not want to know.
         sys.exit(1)
@@ -37,17 +46,38 @@ def run(script: str, code: CodeType, address: str) -> None:
         sys.exit(1)
 
 
-def _execute(script: str, code: CodeType, symbols: dict[str, object]) -> tuple[str, bool] | None:
-    """Why the script failed, if it did, and whether that was a machine's fault rather than the test's verdict."""
+class _Failure:
+    """Why a script failed, and whether that was a machine's fault rather than the test's verdict."""
+
+    def __init__(self, report: str, broken: bool = False, trace: TracebackType | None = None) -> None:
+        self.report = report
+        self.broken = broken
+        self.trace = trace
+
+
+def _converse(driver: Driver, names: dict[str, Any], history: str) -> _Failure | None:
+    from test_driver.repl import converse
+
+    try:
+        converse(driver, names, history)
+    except SystemExit as end:
+        if end.code not in (None, 0):
+            return _Failure(f"the prompt was left with exit({end.code!r})")
+    return None
+
+
+def _execute(script: str, code: CodeType, symbols: dict[str, object]) -> _Failure | None:
+    """Why the script failed, if it did."""
     try:
         exec(code, symbols)  # noqa: S102 - running the script is what this is for
     except SystemExit as end:
         if end.code in (None, 0):
             return None
         why = end.code if isinstance(end.code, str) else f"the script ended with sys.exit({end.code!r})"
-        return why, False
+        return _Failure(why)
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is reported
         from test_driver import report
 
-        return report.failure(error, script), isinstance(error, MachineError)
+        told = report.failure(error, script)
+        return _Failure(told, isinstance(error, MachineError), report.trace(error, script))
     return None

@@ -1,0 +1,19 @@
+"""What there is to say about the names that a script or a prompt finds defined."""
+
+from __future__ import annotations
+
+import re
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from test_driver.driver import Driver
+
+
+def exposed(driver: Driver) -> str:
+    """The names, as the driver prints them: machines, VLANs, all others."""
+    names = driver.symbols()
+    machines = [name for name, value in names.items() if any(value is machine for machine in driver.machines)]
+    vlans = [name for name in names if re.fullmatch(r"vlan\d+", name)]
+    others = [name for name in names if name not in machines and name not in vlans]
+    groups = [", ".join(group) for group in (machines, vlans, others) if group]
+    return "additionally exposed symbols:\n    " + ",\n    ".join(groups)
