@@ -237,7 +237,9 @@ mod tests {
 
     #[test]
     fn a_debug_hook_may_name_a_command_and_takes_no_test() {
-        for (option, hook) in [("", None), ("--debug-hook", Some("")), ("--debug-hook=/bin/attach", Some("/bin/attach"))] {
+        for (option, hook) in
+            [("", None), ("--debug-hook", Some("")), ("--debug-hook=/bin/attach", Some("/bin/attach"))]
+        {
             let Ok(Command::Run(run)) = parse(&format!("tandem run {option} a.py")) else { panic!("{option}") };
             assert_eq!((run.debug_hook.as_deref(), &*run.tests.tests), (hook, &[PathBuf::from("a.py")][..]));
             let Ok(Command::Repl(repl)) = parse(&format!("tandem repl {option} a.py")) else { panic!("{option}") };

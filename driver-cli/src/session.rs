@@ -111,7 +111,8 @@ impl Session {
             Err(error) => failure::record(recorder, &error).into(),
             Ok(run) => {
                 let options = Options::new(spec, self.python.as_deref(), run.directory());
-                let options = Options { init: Some(run.init().clone()), debug_hook: self.debug_hook.clone(), ..options };
+                let options =
+                    Options { init: Some(run.init().clone()), debug_hook: self.debug_hook.clone(), ..options };
                 let captures = Captures::default();
                 let test = Test {
                     name: spec.name.clone(),

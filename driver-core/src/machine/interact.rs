@@ -21,7 +21,9 @@ impl Machine {
         const VERB: &str = "shell_interact";
         let boot = self.connect().await?;
         if !boot.guest.channel().overlap {
-            return Err(self.cannot(VERB, "its only shell takes one command after another, and none that asks back"));
+            return Err(
+                self.cannot(VERB, "it has one shell, which takes one command after another and none that asks back")
+            );
         }
         let output = terminal.try_clone().map_err(|error| self.cannot(VERB, &error.to_string()))?;
         let script = format!("export TERM={}\n{SHELL}", quote(term));

@@ -93,7 +93,11 @@ def _pass_on(master: int, ended: int) -> None:
     """Passes on what is typed and shown, until the shell has ended."""
     inputs = [0, master, ended]
     while True:
-        ready, _, _ = select.select(inputs, [], [])
+        over = 0 not in inputs
+        ready, _, _ = select.select(inputs, [], [], 0.5 if over else None)
+        if over and not ready:
+            # Again: a shell that has just taken over the terminal does not know of what came before.
+            os.write(master, _END_OF_INPUT)
         if 0 in ready:
             typed = os.read(0, 4096)
             if not typed:

@@ -5,7 +5,14 @@ use crate::event::{MachineState, Outcome, SpanId};
 use crate::spec::VlanId;
 
 fn settings(colours: bool, live: bool, level: Level) -> TerminalSettings {
-    TerminalSettings { level, colours, live, consoles: Arc::new(true.into()), output: Some("out/hello".into()), prompt: false }
+    TerminalSettings {
+        level,
+        colours,
+        live,
+        consoles: Arc::new(true.into()),
+        output: Some("out/hello".into()),
+        prompt: false,
+    }
 }
 
 fn event(machine: &str, span: SpanId, kind: Kind) -> Event {
