@@ -112,7 +112,7 @@ pub(crate) struct RunArgs {
     /// Shows no colours.
     #[arg(long)]
     pub(crate) no_color: bool,
-    /// Stops at the first failure of a script and where it calls debug.breakpoint(), for a debugger at 127.0.0.1:4444.
+    /// Stops at the first failure of a script and where it calls `debug.breakpoint()`, for a debugger at 127.0.0.1:4444.
     /// CMD is what the user is told to run with sudo, and with the number of a `sleep` process beside the debugger.
     #[arg(long, value_name = "CMD", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub(crate) debug_hook: Option<String>,
@@ -133,7 +133,7 @@ pub(crate) struct ReplArgs {
     /// Where the record and what the script copies go [default: tandem-out/NAME]
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) output: Option<PathBuf>,
-    /// Ends a call of run_tests() after this time, and the prompt with it: seconds, or such as `5m`.
+    /// Ends a call of `run_tests()` after this time, and the prompt with it: seconds, or such as `5m`.
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(crate) global_timeout: Option<Duration>,
     /// Shows only what matters at least as much. Files always have everything.
@@ -142,7 +142,7 @@ pub(crate) struct ReplArgs {
     /// Shows no colours.
     #[arg(long)]
     pub(crate) no_color: bool,
-    /// Stops where debug.breakpoint() is called, as with `run`.
+    /// Stops where `debug.breakpoint()` is called, as with `run`.
     #[arg(long, value_name = "CMD", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub(crate) debug_hook: Option<String>,
 }

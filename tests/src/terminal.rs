@@ -67,7 +67,7 @@ impl Terminal {
 
     /// Waits until the terminal shows this, after all that was waited for before; returns what is shown up to it.
     pub fn shows(&mut self, wanted: &str) -> TestResult<String> {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(120);
         loop {
             let text = String::from_utf8_lossy(&self.shown()[self.seen..]).into_owned();
             if let Some(at) = text.find(wanted) {

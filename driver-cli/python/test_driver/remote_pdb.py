@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-import pdb
+import pdb  # noqa: T100 - it is what this module is about
 import socket
 import time
 
@@ -20,7 +20,9 @@ def listen(host: str, port: int, logger: Logger) -> socket.socket:
     """Listens, as soon as nobody else does at that port."""
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     if not ipaddress.ip_address(address[0]).is_loopback:
-        raise ValueError(f"breakpoint(): {host} is not an address of the loopback interface, and anyone could debug there")
+        raise ValueError(
+            f"breakpoint(): {host} is not an address of the loopback interface, and anyone could debug there"
+        )
     told = False
     while True:
         try:

@@ -853,7 +853,7 @@ impl Interface {
         self.session().start_timer(true);
     }
 
-    /// Stops the clock that StartTimer started.
+    /// Stops the clock that `StartTimer` started.
     async fn stop_timer(&self) {
         self.session().start_timer(false);
     }

@@ -54,7 +54,8 @@ fn the_console_takes_what_is_typed() -> TestResult {
         return Ok(());
     }
     let mut stage = Stage::open("", SCRIPT)?;
-    stage.says("m.execute('head -n 1 /dev/console > /root/typed', check_output=False)", PROMPT)?;
+    stage.says("m.succeed('setsid head -n 1 </dev/console >/root/typed 2>/dev/null & sleep 1')", "''")?;
+    stage.terminal.shows(PROMPT)?;
     stage.terminal.types("m.console_interact()\r")?;
     stage.terminal.shows("m: Terminal is ready (there is no prompt):")?;
     stage.terminal.types("to the console: \u{e4}\r")?;

@@ -41,9 +41,13 @@ def console(machine: BaseMachine) -> None:
 def shell(machine: BaseMachine, address: str | None) -> None:
     """A root shell in the machine, for the terminal here or for what socat connects to ``address``, until it ends."""
     if address is not None:
-        machine._driver.logger.warning("shell_interact(): an address is deprecated: forward_port() or SSH lead there, too")
+        machine._driver.logger.warning(
+            "shell_interact(): an address is deprecated: forward_port() or SSH lead there, too"
+        )
         if not shutil.which("socat"):
-            raise MachineError(f"machine {machine.name}: shell_interact: an address needs the program socat; install it")
+            raise MachineError(
+                f"machine {machine.name}: shell_interact: an address needs the program socat; install it"
+            )
     # For a start with all that it logs.
     machine.connect()
     if machine._backend == "container":
