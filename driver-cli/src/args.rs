@@ -29,8 +29,19 @@ Environment:
   NO_COLOR    no colours, if it is not empty
   TANDEM_LOG  what the driver itself logs to standard error, such as `debug` or `driver_core=trace`";
 
+const REPL: &str = "\
+At the prompt:
+  start_all()        starts the machines
+  test_script()      runs the script, as it is now
+  run_tests()        the same under the global timeout
+  exit()             or Ctrl-D: the machines are gone
+Ctrl-C stops a call, and not the machines; Ctrl-\\ ends everything.
+
+The prompt is ptpython or IPython where Python has it. The standard one completes with TAB, and keeps what is typed in
+$XDG_STATE_HOME/tandem/repl-history (~/.local/state/tandem/repl-history). Without a terminal, lines are read and run.";
+
 /// Commands with a manual page of their own.
-pub(crate) const MANUAL_PAGES: [&str; 4] = ["run", "check", "completions", "man"];
+pub(crate) const MANUAL_PAGES: [&str; 5] = ["run", "repl", "check", "completions", "man"];
 
 /// Runs integration tests over real machines: containers and VMs on virtual networks, driven by a Python script.
 #[derive(Debug, Parser)]
@@ -48,6 +59,9 @@ pub(crate) enum Command {
     /// Runs tests one after another, each with machines and an output directory of its own.
     #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{STATUSES}"))]
     Run(RunArgs),
+    /// Opens a Python prompt with a test's machines, of which none is started.
+    #[command(after_help = REPL, after_long_help = REPL)]
+    Repl(ReplArgs),
     /// Finds everything that would keep tests from running, and starts nothing.
     Check(CheckArgs),
     /// Prints the completions of a shell.
@@ -110,6 +124,59 @@ pub(crate) struct RunArgs {
     /// Shows no colours.
     #[arg(long)]
     pub(crate) no_color: bool,
+    /// Stops at the first failure of a script and where it calls `debug.breakpoint()`, for a debugger at 127.0.0.1:4444.
+    /// CMD is what the user is told to run with sudo, and with the number of a `sleep` process beside the debugger.
+    #[arg(long, value_name = "CMD", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(crate) debug_hook: Option<String>,
+}
+
+/// One test, and what is changed of it.
+#[derive(Debug, Args)]
+pub(crate) struct ReplArgs {
+    /// The test file: Python with a `# /// script` block, TOML or JSON.
+    #[arg(value_name = "TEST", value_hint = ValueHint::FilePath)]
+    pub(crate) test: PathBuf,
+    /// Puts every machine on this backend, whatever the test says.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) backend: Option<String>,
+    /// The Python of the prompt, 3.11 or newer: a path or a name on PATH [default: python3]
+    #[arg(long, value_name = "P", value_hint = ValueHint::CommandName)]
+    pub(crate) python: Option<PathBuf>,
+    /// Where the record and what the script copies go [default: tandem-out/NAME]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) output: Option<PathBuf>,
+    /// Ends a call of `run_tests()` after this time, and the prompt with it: seconds, or such as `5m`.
+    #[arg(long, value_name = "D", value_parser = duration)]
+    pub(crate) global_timeout: Option<Duration>,
+    /// Shows only what matters at least as much. Files always have everything.
+    #[arg(long, value_name = "L", default_value = "info")]
+    pub(crate) log_level: LogLevel,
+    /// Shows no colours.
+    #[arg(long)]
+    pub(crate) no_color: bool,
+    /// Stops where `debug.breakpoint()` is called, as with `run`.
+    #[arg(long, value_name = "CMD", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(crate) debug_hook: Option<String>,
+}
+
+impl ReplArgs {
+    /// The same as arguments of a run.
+    pub(crate) fn as_run(&self) -> RunArgs {
+        RunArgs {
+            tests: TestArgs {
+                tests: vec![self.test.clone()],
+                backend: self.backend.clone(),
+                python: self.python.clone(),
+            },
+            output: self.output.clone(),
+            events: None,
+            junit_xml: None,
+            global_timeout: self.global_timeout,
+            log_level: self.log_level,
+            no_color: self.no_color,
+            debug_hook: self.debug_hook.clone(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -184,10 +251,24 @@ mod tests {
     }
 
     #[test]
+    fn a_debug_hook_may_name_a_command_and_takes_no_test() {
+        for (option, hook) in
+            [("", None), ("--debug-hook", Some("")), ("--debug-hook=/bin/attach", Some("/bin/attach"))]
+        {
+            let Ok(Command::Run(run)) = parse(&format!("tandem run {option} a.py")) else { panic!("{option}") };
+            assert_eq!((run.debug_hook.as_deref(), &*run.tests.tests), (hook, &[PathBuf::from("a.py")][..]));
+            let Ok(Command::Repl(repl)) = parse(&format!("tandem repl {option} a.py")) else { panic!("{option}") };
+            assert_eq!((repl.as_run().debug_hook.as_deref(), repl.test), (hook, PathBuf::from("a.py")));
+        }
+    }
+
+    #[test]
     fn wrong_usage_is_refused_with_its_reason() {
         for (line, kind, said) in [
             ("tandem run", ErrorKind::MissingRequiredArgument, "<TEST>..."),
             ("tandem check", ErrorKind::MissingRequiredArgument, "<TEST>..."),
+            ("tandem repl", ErrorKind::MissingRequiredArgument, "<TEST>"),
+            ("tandem repl a.py b.py", ErrorKind::UnknownArgument, "'b.py'"),
             ("tandem rum a.py", ErrorKind::InvalidSubcommand, "'run'"),
             ("tandem run a.py --output-dir x", ErrorKind::UnknownArgument, "'--output-dir'"),
             ("tandem run a.py --global-timeout soon", ErrorKind::ValueValidation, "not a time such as"),

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! `args` is the command line. `check` finds all that is wrong with tests before anything starts, as a `report`. `run` takes the tests one
-//! after another, each in a `session`: machines, [`script`], record, and the end that a signal or the clock may make (`stop`).
+//! after another, `repl` opens a prompt with one; each is in a `session`: machines, [`script`], record, and the end that a signal or the clock may make (`stop`).
 
 mod args;
 mod check;
@@ -20,6 +20,7 @@ mod failure;
 mod nixos;
 mod output;
 mod pages;
+mod repl;
 mod report;
 mod run;
 pub mod script;
@@ -67,6 +68,7 @@ pub fn main_with(backends: Vec<Arc<dyn Backend>>) -> ExitCode {
     }
     let status = match command {
         Command::Run(args) => in_runtime(run::run(&args, backends)),
+        Command::Repl(args) => in_runtime(repl::repl(&args, backends)),
         Command::Check(args) => in_runtime(check::check(&args, &backends)),
         Command::Completions { shell } => written(pages::completions(shell, &mut io::stdout())),
         Command::Man { command } => written(pages::manual(command.as_deref(), &mut io::stdout())),

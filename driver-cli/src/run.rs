@@ -14,6 +14,7 @@ use crate::events::EventsFile;
 use crate::exit::Status;
 use crate::output::say;
 use crate::report::Report;
+use crate::script::Prompt;
 use crate::session::Session;
 use crate::stop::Stop;
 
@@ -22,6 +23,15 @@ const OUTPUT: &str = "tandem-out";
 
 /// Runs the tests and returns the worst of their statuses. The error is why none was started.
 pub(crate) async fn run(args: &RunArgs, backends: Vec<Arc<dyn Backend>>) -> Result<Status, Report> {
+    with_prompt(args, backends, None).await
+}
+
+/// The same with a prompt in the place of the scripts, if there is to be one.
+pub(crate) async fn with_prompt(
+    args: &RunArgs,
+    backends: Vec<Arc<dyn Backend>>,
+    prompt: Option<Prompt>,
+) -> Result<Status, Report> {
     let tests = tests(args, &backends).await?;
     let Opened { events, junit, outputs } = open(args, &tests)?;
     let terminal = TerminalSettings::of_stderr(args.log_level.into());
@@ -33,9 +43,9 @@ pub(crate) async fn run(args: &RunArgs, backends: Vec<Arc<dyn Backend>>) -> Resu
             return Ok(Status::Broken);
         }
     };
-    let python = args.tests.python.clone();
+    let (python, debug_hook) = (args.tests.python.clone(), args.debug_hook.clone());
     let mut session =
-        Session { backends, python, terminal, events, xml: None, junit, debug_hook: None, upstream: None, stop };
+        Session { backends, python, terminal, events, xml: None, junit, debug_hook, prompt, upstream: None, stop };
 
     let mut ended = Vec::new();
     for (test, output) in tests.iter().zip(outputs) {

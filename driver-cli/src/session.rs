@@ -16,7 +16,7 @@ use crate::exit::Status;
 use crate::failure;
 use crate::nixos::Life;
 use crate::output::say;
-use crate::script::{Captures, Interpreter, Options, ScriptOutcome, Test};
+use crate::script::{Captures, Interpreter, Options, Prompt, ScriptOutcome, Test};
 use crate::stop::Stop;
 
 /// What the tests of one command have in common.
@@ -29,9 +29,10 @@ pub(crate) struct Session {
     pub(crate) xml: Option<PathBuf>,
     pub(crate) junit: Option<Junit>,
     pub(crate) stop: Stop,
-    /// The program by which people attach to a script that failed and waits for them.
-    #[expect(dead_code, reason = "the hook is not there yet")]
+    /// Turns breakpoints on (see [`Options::debug_hook`]).
     pub(crate) debug_hook: Option<String>,
+    /// What asks for what to do, instead of the scripts.
+    pub(crate) prompt: Option<Prompt>,
     /// What is different for a test of upstream's.
     pub(crate) upstream: Option<Life>,
 }
@@ -112,6 +113,7 @@ impl Session {
         // The record of a test of upstream's is told of by whoever decides whether it stays.
         let shown = self.upstream.is_none().then(|| output.path().to_owned());
         let settings = TerminalSettings { consoles, output: shown, ..self.terminal.clone() };
+        let settings = if self.prompt.is_some() { settings.beside_a_prompt() } else { settings };
         let terminal = Terminal::stderr(settings).map_err(|error| format!("starting a thread failed: {error}"))?;
         sinks.push(Box::new(terminal));
         Ok(Recorder::new(sinks))
@@ -142,7 +144,8 @@ impl Session {
             Err(error) => failure::record(recorder, &error).into(),
             Ok(run) => {
                 let options = Options::new(spec, self.python.as_deref(), run.directory());
-                let options = Options { init: Some(run.init().clone()), ..options };
+                let options =
+                    Options { init: Some(run.init().clone()), debug_hook: self.debug_hook.clone(), ..options };
                 let captures = Captures::default();
                 let test = Test {
                     name: spec.name.clone(),
@@ -179,20 +182,25 @@ impl Session {
             return Outcome::Interrupted.into();
         }
         let (recorder, limit) = (test.recorder.clone(), test.global_timeout);
+        let prompt = self.prompt.clone();
         // Said before the script is cancelled, so that the record has cause and effect in their order.
         let timeout = async {
-            tokio::time::sleep(limit).await;
+            match &prompt {
+                Some(prompt) => prompt.timer.reached().await,
+                None => tokio::time::sleep(limit).await,
+            }
             // As the NixOS test driver says it.
             recorder.message(Level::Error, "timeout reached; test terminating...");
         };
-        let upstream = self.upstream.is_some();
+        // A prompt says when its script runs.
+        let upstream = self.upstream.is_some() && prompt.is_none();
         let work = async {
             if !upstream {
-                return script(options, test).await;
+                return script(options, test, prompt.as_ref()).await;
             }
             Life::before_script(limit, &recorder);
             let (began, machines) = (Instant::now(), test.machines.clone());
-            let outcome = script(options, test).await;
+            let outcome = script(options, test, None).await;
             if outcome == Outcome::Passed {
                 Life::after_script(&machines, began, &recorder).await;
             }
@@ -206,8 +214,8 @@ impl Session {
     }
 }
 
-/// Runs the script to its end.
-async fn script(options: Options, test: Test) -> Outcome {
+/// Runs the script to its end, or the prompt.
+async fn script(options: Options, test: Test, prompt: Option<&Prompt>) -> Outcome {
     let recorder = test.recorder.clone();
     let broken = |report: String| {
         recorder.record(Kind::Failure { report });
@@ -222,10 +230,15 @@ async fn script(options: Options, test: Test) -> Outcome {
     if !problems.is_empty() {
         return broken(driver_core::spec::list(&problems));
     }
-    match interpreter.run(test).await {
+    let ended = match prompt {
+        Some(prompt) => interpreter.converse(test, prompt).await,
+        None => interpreter.run(test).await,
+    };
+    match ended {
         Ok(ScriptOutcome::Passed) => Outcome::Passed,
         Ok(ScriptOutcome::Failed(_)) => Outcome::Failed,
         Ok(ScriptOutcome::MachineFailed(_) | ScriptOutcome::Crashed(_)) => Outcome::Broken,
+        Ok(ScriptOutcome::Left) => Outcome::Interrupted,
         Err(error) => broken(format!("running the script failed: {error}")),
     }
 }

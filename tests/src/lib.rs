@@ -3,7 +3,8 @@
 //! [`requirement`] says what a test needs of the host. A [`stage::Stage`] is a run of the test's own process; a [`program::Program`] is one
 //! of another process, which lives in a [`pen::Pen`] so that everything it starts can be told from the rest of the host. [`leftovers`] finds
 //! what a run left behind or changed, [`conformance`] is what every backend promises, [`roots`] are file systems for machines and [`images`]
-//! disks with them, [`pcapng`] reads captures, [`systemd_host`] boots a host with systemd.
+//! disks with them, [`pcapng`] reads captures, [`systemd_host`] boots a host with systemd, a
+//! [`terminal::Terminal`] has a program and a person on it.
 
 pub mod conformance;
 pub mod host_lock;
@@ -16,6 +17,7 @@ pub mod requirement;
 pub mod roots;
 pub mod stage;
 pub mod systemd_host;
+pub mod terminal;
 pub mod tree;
 
 /// What a test returns: any error is a failure.

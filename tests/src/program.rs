@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -68,6 +69,11 @@ impl Program {
                 Err(_) => return false,
             }
         }
+    }
+
+    /// The directory that it runs in.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Sends it a signal.

@@ -6,6 +6,7 @@ import os
 
 from test_driver.assertions import Assertions
 from test_driver.client import Client
+from test_driver.debug import Debug, DebugNop
 from test_driver.duration import deprecated, plain_seconds, seconds
 from test_driver.logger import Logger
 from test_driver.machine import BaseMachine, NspawnMachine, QemuMachine
@@ -28,15 +29,18 @@ _KINDS: dict[str, type[BaseMachine]] = {"container": NspawnMachine, "vm": QemuMa
 class Driver:
     """The machines of a test and what concerns all of them."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, script_path: str = "", debug_hook: str | None = None) -> None:
         test = client.call("Describe", {})
+        self.script_path = script_path
         self.client = client
         self.name: str = test["name"]
         self.announces: bool = test["announces"]
         self.logger = Logger(client)
+        self.debug = DebugNop() if debug_hook is None else Debug(self.logger, debug_hook)
         self.polling_conditions = PollingConditions()
         self.machines: list[BaseMachine] = []
         self._out_dir: str = test["output_directory"]
+        self._global_timeout: float = test["global_timeout"]
         self._by_name: dict[str, BaseMachine] = {}
         for entry in test["machines"]:
             kind = _KINDS.get(entry["backend"], BaseMachine)
@@ -72,6 +76,25 @@ class Driver:
     def join_all(self) -> None:
         """Waits until all machines are gone."""
         self.client.wait("JoinAll", {"span": self.logger.span}, self.tick)
+
+    def test_script(self) -> None:
+        """Runs the test's script, as its file is now."""
+        from test_driver.script import Script
+
+        with self.logger.nested("run the VM test script"):
+            Script(self.script_path).run(self.symbols())
+
+    def run_tests(self) -> None:
+        """Runs the test's script under the global timeout, and has the machines write to their disks what they still hold."""
+        self.logger.info(f"Test will time out and terminate in {self._global_timeout} seconds")
+        self.client.call("StartTimer", {})
+        try:
+            self.test_script()
+            for machine in self.machines:
+                if machine.is_up():
+                    machine.execute("sync")
+        finally:
+            self.client.call("StopTimer", {})
 
     def serial_stdout_on(self) -> None:
         """Shows the machines' consoles on the terminal."""
@@ -110,6 +133,7 @@ class Driver:
             "BaseMachine": BaseMachine,
             "NspawnMachine": NspawnMachine,
             "QemuMachine": QemuMachine,
+            "debug": self.debug,
             "driver": self,
             "join_all": self.join_all,
             "log": self.logger,
@@ -119,11 +143,13 @@ class Driver:
             "os": os,
             "polling_condition": self.polling_condition,
             "retry": retry,
+            "run_tests": self.run_tests,
             "serial_stdout_off": self.serial_stdout_off,
             "serial_stdout_on": self.serial_stdout_on,
             "start_all": self.start_all,
             "subtest": self.logger.subtest,
             "t": Assertions(),
+            "test_script": self.test_script,
             "vlans": self.vlans,
             **{f"vlan{vlan.nr}": vlan for vlan in self.vlans},
             **machines,

@@ -48,6 +48,29 @@ def _report(error: BaseException, script: str) -> str:
     return "\n".join(lines)
 
 
+def at_prompt(error: BaseException, script: str) -> str:
+    """The same of an exception that came to a prompt; nothing if it is neither a verb's nor the script's."""
+    text = failure(error, script)
+    if trace(error, script) is not None:
+        return text
+    own = type(error).__module__.partition(".")[0] == "test_driver"
+    return text.partition("\n\n")[2] if own else ""
+
+
+def trace(error: BaseException, script: str) -> TracebackType | None:
+    """The error's frames of the script, without those of what it called."""
+    frames = []
+    step = error.__traceback__
+    while step:
+        if _is_of_script(step.tb_frame.f_code.co_filename, script):
+            frames.append(step)
+        step = step.tb_next
+    result = None
+    for step in reversed(frames):
+        result = type(step)(result, step.tb_frame, step.tb_lasti, step.tb_lineno)
+    return result
+
+
 def _told(error: BaseException) -> list[str]:
     kind, message = type(error), words(error)
     plain = str(kind.__module__).partition(".")[0] in ("__main__", "builtins", "test_driver")
@@ -80,10 +103,13 @@ def _last(error: BaseException, script: str) -> list[tuple[str, int, str]]:
 
 def _frames(trace: TracebackType | None, script: str) -> Iterator[tuple[str, int, str]]:
     """The frames of the script and of modules that lie beside or below it."""
-    home = os.path.join(os.path.dirname(script), "")
     while trace:
         code = trace.tb_frame.f_code
-        file = code.co_filename
-        if file == script or (file.startswith(home) and not file.startswith(_FOREIGN) and "-packages/" not in file):
-            yield file, trace.tb_lineno, code.co_name
+        if _is_of_script(code.co_filename, script):
+            yield code.co_filename, trace.tb_lineno, code.co_name
         trace = trace.tb_next
+
+
+def _is_of_script(file: str, script: str) -> bool:
+    home = os.path.join(os.path.dirname(script), "")
+    return file == script or (file.startswith(home) and not file.startswith(_FOREIGN) and "-packages/" not in file)

@@ -23,14 +23,18 @@ use crate::check::COMMAND_LINE;
 use crate::exit::Status;
 use crate::output::say;
 use crate::report::Report;
+use crate::script::Prompt;
 use crate::session::Session;
 use crate::stop::Stop;
 use crate::{check, in_runtime};
 
 use args::{Args, Mode, Stopped};
-use place::{Places, Record};
+use place::Places;
 
 pub(crate) use life::Life;
+
+/// What is typed at the prompt is kept there, as upstream has it.
+const HISTORY: &str = ".nixos-test-history";
 
 /// What the suite of every test is called.
 const SUITE: &str = "NixOS integration test";
@@ -104,7 +108,8 @@ async fn run(args: Args, backends: Vec<Arc<dyn Backend>>) -> Result<Status, Repo
             return Err(report);
         }
     };
-    let session = Session {
+    let prompt = (args.mode == Mode::Interactive).then(|| Prompt::new(HISTORY));
+    let mut session = Session {
         backends,
         python: None,
         terminal: TerminalSettings { plain_steps: true, ..TerminalSettings::of_stderr(args.log_level) },
@@ -113,12 +118,10 @@ async fn run(args: Args, backends: Vec<Arc<dyn Backend>>) -> Result<Status, Repo
         xml: args.xml.clone(),
         junit,
         debug_hook: args.debug_hook.clone(),
+        prompt,
         upstream: Some(Life { output, state }),
     };
-    let status = match args.mode {
-        Mode::Run => run_test(session, &spec, &record).await,
-        Mode::Interactive => interactive(session, &spec, &record).await,
-    };
+    let status = session.run(&spec, record.directory()).await.status;
     record.finish(status);
     Ok(status)
 }
@@ -142,17 +145,6 @@ async fn checked(args: &Args, backends: &[Arc<dyn Backend>]) -> Result<TestSpec,
         Some(spec) if report.is_empty() => Ok(spec),
         _ => Err(report),
     }
-}
-
-async fn run_test(mut session: Session, spec: &TestSpec, record: &Record) -> Status {
-    session.run(spec, record.directory()).await.status
-}
-
-/// A Python prompt over the machines, in the place of the script's run (`-I`).
-#[expect(clippy::unused_async, reason = "the prompt is waited for")]
-async fn interactive(_session: Session, _spec: &TestSpec, _record: &Record) -> Status {
-    say("--interactive: not yet");
-    Status::Usage
 }
 
 impl Stopped {

@@ -13,6 +13,7 @@ use zlink::Reply;
 use super::call::{Interface, PointerButton, Replies, Severity, done, duration, qmp, ran, text};
 use super::console::Follower;
 use super::failure::Failure;
+use super::interact::interactive_shell;
 use super::lan::{self, Captured, Capturing, Counts, Faults, FlowCounts, LinkCounts, LinkDirection, Spread};
 use super::reply::{Begun, Description, Done, Excerpt, MachineDescription, Properties, Ran, Text, Up, Waiting};
 use super::screen;
@@ -169,6 +170,21 @@ impl Interface {
         let timeout = timeout.map(duration);
         self.verb(more, &machine, span, &format!("`{command}`"), move |machine| async move {
             ran(machine.execute(&command, timeout).await)
+        })
+    }
+
+    /// Runs an interactive shell on a terminal of the client's, given by the path of its slave side, until the shell ends.
+    #[zlink(more)]
+    async fn shell(
+        &self,
+        more: bool,
+        machine: String,
+        terminal: String,
+        term: String,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Ran>, Failure>> + Unpin {
+        self.verb(more, &machine, span, "an interactive shell", move |machine| async move {
+            interactive_shell(&machine, &terminal, &term).await
         })
     }
 
@@ -855,6 +871,16 @@ impl Interface {
     /// Says what the script finds defined, as people are told it.
     async fn announce(&self, text: String) {
         self.session().announce(&text);
+    }
+
+    /// Starts the clock of the global timeout anew. Only a prompt has one to start; a script's runs from its beginning.
+    async fn start_timer(&self) {
+        self.session().start_timer(true);
+    }
+
+    /// Stops the clock that `StartTimer` started.
+    async fn stop_timer(&self) {
+        self.session().start_timer(false);
     }
 
     /// Says that the script came to its end.

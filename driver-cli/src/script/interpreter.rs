@@ -2,14 +2,15 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
 use driver_core::spec::{Problem, TestSpec};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use rustix::process::Signal;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -18,8 +19,11 @@ use super::output::Output;
 use super::package;
 use super::problem::{Verdict, unusable};
 use super::process::Process;
+use super::prompt::Prompt;
 use super::server::Server;
 use super::session::{Said, Session, Test};
+use super::word::{self, Word};
+use crate::repl::Foreground;
 
 /// How long an interpreter may take to start and to check a script.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -53,6 +57,8 @@ pub struct Options {
     /// A pidfd of the run's init. In its namespaces, all that the script starts ends with the run, however that ends. Without it, processes
     /// that the script put into a session of their own outlive it.
     pub init: Option<Arc<OwnedFd>>,
+    /// Turns breakpoints on, where a failure is one: the command by which a person comes to one, or nothing (see the Python module `debug`).
+    pub debug_hook: Option<String>,
 }
 
 impl Options {
@@ -65,6 +71,7 @@ impl Options {
             python: python.map(Path::to_owned),
             directory: directory.into(),
             init: None,
+            debug_hook: None,
         }
     }
 
@@ -88,6 +95,8 @@ pub enum ScriptOutcome {
     MachineFailed(String),
     /// Its interpreter was killed. The report is in the record, too.
     Crashed(String),
+    /// There was a prompt instead, and whoever was there ended it with Ctrl-\ or by closing the terminal.
+    Left,
 }
 
 /// A Python interpreter that has a script and does not run it yet. Dropping it kills it.
@@ -168,14 +177,16 @@ impl Interpreter {
     /// Runs the script; call it after [`problems`](Self::problems) found none. Dropping the future kills the script and all that it started.
     pub async fn run(mut self, test: Test) -> io::Result<ScriptOutcome> {
         let session = Arc::new(Session::new(test, Some(self.output.clone())));
-        let socket = self.options.directory.join("driver.socket");
-        let _server = Server::serve(&socket, session.clone())?;
-        let word = [socket.as_os_str().as_bytes(), b"\n"].concat();
+        let (_server, address) = self.serve(&session)?;
         // If it is gone already, its exit status tells how.
-        let _ = self.channel.write_all(&word).await;
-        // A script that has failed may have a thread that never ends.
+        let _ = self.say_the_word(&address, None).await;
+        // A script that has failed may have a thread that never ends; or it waits for a person to look at it.
+        let attended = self.options.debug_hook.is_some();
         let overdue = async {
             session.failed().await;
+            if attended {
+                std::future::pending::<()>().await;
+            }
             tokio::time::sleep(LEAVE_TIMEOUT).await;
         };
         let status = tokio::select! {
@@ -191,6 +202,55 @@ impl Interpreter {
             session.say(Said::Failure(report.clone()));
         }
         Ok(outcome)
+    }
+
+    /// Does not run the script but asks at standard input what to do, with the script at hand; else as [`run`](Self::run). While the prompt is
+    /// there the terminal is the interpreter's: its foreground, its modes.
+    pub async fn converse(mut self, test: Test, prompt: &Prompt) -> io::Result<ScriptOutcome> {
+        let session = Session::new(test, Some(self.output.clone())).with_timer(Some(prompt.timer.clone()));
+        let session = Arc::new(session);
+        let (_server, address) = self.serve(&session)?;
+        let terminal = Foreground::of_stdin()?;
+        let lent = terminal.as_ref().zip(self.process.group());
+        if let Some((terminal, group)) = lent {
+            terminal.lend(group);
+        }
+        let stops = async {
+            match lent {
+                Some((terminal, group)) => terminal.stop_with(group).await,
+                None => std::future::pending().await,
+            }
+        };
+        let _ = self.say_the_word(&address, Some(prompt)).await;
+        let status = tokio::select! {
+            status = self.process.wait() => status?,
+            never = self.output.pump(|line| session.print(line)) => match never {},
+            never = stops => match never {},
+        };
+        drop(terminal);
+        let leaves = [Signal::QUIT, Signal::HUP, Signal::TERM].map(Signal::as_raw);
+        if status.signal().is_some_and(|signal| leaves.contains(&signal)) {
+            return Ok(ScriptOutcome::Left);
+        }
+        let outcome = outcome(session.said(), status);
+        if let (ScriptOutcome::Failed(report) | ScriptOutcome::Crashed(report), None | Some(Said::Success)) =
+            (&outcome, session.said())
+        {
+            session.say(Said::Failure(report.clone()));
+        }
+        Ok(outcome)
+    }
+
+    fn serve(&self, session: &Arc<Session>) -> io::Result<(Server, PathBuf)> {
+        let socket = self.options.directory.join("driver.socket");
+        Ok((Server::serve(&socket, session.clone())?, socket))
+    }
+
+    async fn say_the_word(&mut self, address: &Path, prompt: Option<&Prompt>) -> io::Result<()> {
+        let debug_hook = self.options.debug_hook.as_deref();
+        let history = prompt.map(|prompt| prompt.history.as_path());
+        word::say(self.channel.get_mut(), &Word { address, debug_hook, history }).await?;
+        if prompt.is_some() { word::hand_over_terminal(self.channel.get_ref()).await } else { Ok(()) }
     }
 }
 

@@ -5,12 +5,14 @@
 //! wants to, talk to a [`Server`] by [Varlink](https://varlink.org).
 //!
 //! From the inside out: `session` is what all connections share, `interface` has the methods, `call`, `verb`, `lan` and `console` what they do
-//! and reply, `server` the connections; `package` is the Python side, `output` what a script prints, `interpreter` the process.
+//! and reply, `server` the connections; `package` is the Python side, `output` what a script prints, `interpreter` the process,
+//! `word` what it is told when it may go, `prompt` what makes it ask a person what to do instead of the script.
 
 mod call;
 mod capture;
 mod console;
 mod failure;
+mod interact;
 mod interface;
 mod interpreter;
 mod lan;
@@ -18,13 +20,16 @@ mod output;
 mod package;
 mod problem;
 mod process;
+mod prompt;
 mod reply;
 mod screen;
 mod server;
 mod session;
 mod symbols;
+mod timer;
 mod types;
 mod verb;
+mod word;
 
 use std::path::Path;
 
@@ -32,9 +37,11 @@ use driver_core::spec::{Problem, TestSpec};
 
 pub use capture::Captures;
 pub use interpreter::{Interpreter, Options, ScriptOutcome};
+pub use prompt::Prompt;
 pub use server::Server;
 pub use session::Test;
 pub(crate) use symbols::symbols;
+pub use timer::Timer;
 pub use types::check_types;
 
 /// Reports what is wrong with a test's script, and what the interpreter lacks for it. `python` is what the user named instead of `python3`.

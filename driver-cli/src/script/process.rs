@@ -29,6 +29,11 @@ impl Process {
         Ok(Self { child, group })
     }
 
+    /// The group, until the program has ended.
+    pub(super) fn group(&self) -> Option<Pid> {
+        self.group
+    }
+
     /// Waits for the program's end. What is left of its group is killed then.
     pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
         if let Some(leader) = self.group {

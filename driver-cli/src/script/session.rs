@@ -20,6 +20,7 @@ use super::capture::Captures;
 use super::failure::Failure;
 use super::output::Output;
 use super::reply::{Description, MachineDescription};
+use super::timer::Timer;
 
 /// A test that is going on, for a script to drive.
 #[derive(Debug)]
@@ -61,6 +62,7 @@ pub(super) struct Session {
     test: Test,
     runtime: Handle,
     output: Option<Arc<Output>>,
+    timer: Option<Arc<Timer>>,
     state: Mutex<State>,
     failed: Notify,
 }
@@ -79,7 +81,19 @@ struct State {
 impl Session {
     /// A session over `test`; verbs run on the current runtime. What the script prints comes from `output`.
     pub(super) fn new(test: Test, output: Option<Arc<Output>>) -> Self {
-        Self { test, runtime: Handle::current(), output, state: Mutex::default(), failed: Notify::new() }
+        Self { test, runtime: Handle::current(), output, timer: None, state: Mutex::default(), failed: Notify::new() }
+    }
+
+    /// The same with a clock that clients can start.
+    pub(super) fn with_timer(self, timer: Option<Arc<Timer>>) -> Self {
+        Self { timer, ..self }
+    }
+
+    /// Starts the clock of the global timeout, or stops it. Without one of its own, the session has nothing to do.
+    pub(super) fn start_timer(&self, on: bool) {
+        if let Some(timer) = &self.timer {
+            timer.set(on.then_some(self.test.global_timeout));
+        }
     }
 
     pub(super) fn runtime(&self) -> &Handle {

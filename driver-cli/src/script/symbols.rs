@@ -9,7 +9,7 @@ use super::package;
 const PROGRAM: &str = "\
 import sys
 sys.path[:] = [sys.argv.pop(1)] + [place for place in sys.path if place]
-from test_driver.exposed import main
+from test_driver.symbols import main
 main()
 ";
 

@@ -13,6 +13,7 @@ mod condition;
 mod console;
 mod files;
 mod forward;
+mod interact;
 mod keyboard;
 mod link;
 mod listener;

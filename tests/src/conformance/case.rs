@@ -71,6 +71,7 @@ pub const CASES: &[Case] = cases! {
     Running: commands::timeout_ends_what_ignores_sigterm [] [needs Files];
     Running: commands::commands_run_at_the_same_time [] [needs Overlap];
     Running: commands::a_cancelled_command_is_gone_and_others_go_on [] [needs Overlap];
+    Running: commands::a_person_has_a_shell_with_job_control [shell] [needs Overlap];
     Running: commands::a_cancelled_command_does_not_break_the_next [];
     Running: commands::a_background_child_does_not_hold_its_command [execute];
     Running: commands::environment_is_that_of_roots_login [] [needs Files];

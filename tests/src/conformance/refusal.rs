@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{Cannot, Power, SOON, Stage};
 use crate::TestResult;
+use crate::terminal::pseudo_terminal;
 
 /// For each power with verbs of its own: what the check is called, and the verbs.
 pub(super) const ALL: &[(Power, &str, &[&str])] = &[
@@ -20,6 +21,7 @@ pub(super) const ALL: &[(Power, &str, &[&str])] = &[
         &["systemctl", "start_job", "stop_job", "unit_info", "unit_property", "require_unit_state", "wait_for_unit"],
     ),
     (Power::Terminal, "typing_into_the_console_is_refused", &["send_console"]),
+    (Power::Overlap, "a_shell_for_a_person_is_refused", &["shell"]),
     (Power::Screen, "screenshots_are_refused", &["screenshot"]),
     (Power::ScreenText, "reading_the_screen_is_refused", &["screen_text", "screen_text_variants", "wait_for_text"]),
     (Power::Keyboard, "keys_are_refused", &["send_key", "send_chars"]),
@@ -67,8 +69,12 @@ pub(super) async fn check(stage: &Stage, cannot: Cannot) -> TestResult {
             verdict.of("qmp_events", machine.qmp_events().await)?;
             verdict.of("wait_for_qmp_event", machine.wait_for_qmp_event(|_| true, SOON).await)
         }
+        Power::Overlap => {
+            let (_master, terminal) = pseudo_terminal()?;
+            verdict.of("shell", machine.shell(terminal, "dumb").await)
+        }
         // No verb is about these.
-        Power::StderrApart | Power::Overlap | Power::Files | Power::Profile | Power::Console | Power::Lan => Ok(()),
+        Power::StderrApart | Power::Files | Power::Profile | Power::Console | Power::Lan => Ok(()),
     }
 }
 

@@ -40,6 +40,8 @@ _TEXTS = frozenset(
         "state",
         "target",
         "target_directory",
+        "term",
+        "terminal",
         "text",
         "unit",
     ]
@@ -261,6 +263,21 @@ class BaseMachine:
     def send_console(self, chars: str) -> None:
         """Types into the console."""
         self._wait("SendConsole", text=chars)
+
+    def console_interact(self) -> None:
+        """Types what is typed at the terminal into the console, until Ctrl-D. What the console says is in the log."""
+        from test_driver.machine.interact import console
+
+        console(self)
+
+    def shell_interact(self, address: str | None = None) -> None:
+        """Opens a root shell at the terminal, until Ctrl-D: in a container a shell of its own, in a VM one command a line.
+
+        With ``address``, as socat(1) has them, the shell is there instead. That is deprecated.
+        """
+        from test_driver.machine.interact import shell
+
+        shell(self, address)
 
     def get_tty_text(self, tty: str) -> str:
         """The text of a virtual terminal. A machine without any, such as a container, has its console as terminal 1."""

@@ -11,13 +11,11 @@ if TYPE_CHECKING:
 
 _MISSING = frozenset(
     [
-        "console_interact",
         "create_efi_vars",
         "dump_efi_vars",
         "dump_tty_contents",
         "get_window_names",
         "read_efi_vars",
-        "shell_interact",
         "switch_root",
         "wait_for_monitor_prompt",
         "wait_for_window",

@@ -35,6 +35,8 @@ pub struct TerminalSettings {
     pub consoles: Arc<AtomicBool>,
     /// Where the run's files are, to be named at its end.
     pub output: Option<PathBuf>,
+    /// Whether someone types below the text: what a call said is then written before the call is over.
+    pub prompt: bool,
 }
 
 impl TerminalSettings {
@@ -44,7 +46,13 @@ impl TerminalSettings {
         let live = io::stderr().is_terminal() && !dumb;
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let consoles = Arc::new(true.into());
-        Self { level, colours: live && !no_color, live, plain_steps: false, consoles, output: None }
+        Self { level, colours: live && !no_color, live, plain_steps: false, consoles, output: None, prompt: false }
+    }
+
+    /// The same where a prompt has the last line, on which nothing else can move.
+    #[must_use]
+    pub fn beside_a_prompt(self) -> Self {
+        Self { live: false, prompt: true, ..self }
     }
 }
 
@@ -56,6 +64,10 @@ impl TerminalSettings {
 pub struct Terminal {
     format: Format,
     writer: Writer,
+    /// Someone types below the text.
+    prompt: bool,
+    /// The terminal took no text when it was last waited for.
+    stuck: bool,
 }
 
 impl Terminal {
@@ -63,7 +75,8 @@ impl Terminal {
     pub fn new(settings: TerminalSettings, to: impl Write + Send + 'static) -> io::Result<Self> {
         let spinner = settings.live.then(|| Spinner::new(settings.colours));
         let writer = Writer::start(to, spinner)?;
-        Ok(Self { format: Format::new(settings), writer })
+        let prompt = settings.prompt;
+        Ok(Self { format: Format::new(settings), writer, prompt, stuck: false })
     }
 
     /// A sink that writes to standard error.
@@ -87,6 +100,9 @@ impl Sink for Terminal {
                 self.writer.wait_for(self.format.waits());
             }
             _ => self.writer.write(&text),
+        }
+        if self.prompt {
+            self.stuck = !if self.stuck { self.writer.is_drained() } else { self.writer.drain() };
         }
     }
 }

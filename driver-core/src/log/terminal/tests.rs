@@ -6,8 +6,15 @@ use crate::event::{MachineState, Outcome, SpanId};
 use crate::spec::VlanId;
 
 fn settings(colours: bool, live: bool, level: Level) -> TerminalSettings {
-    let consoles = Arc::new(true.into());
-    TerminalSettings { level, colours, live, plain_steps: false, consoles, output: Some("out/hello".into()) }
+    TerminalSettings {
+        level,
+        colours,
+        live,
+        plain_steps: false,
+        consoles: Arc::new(true.into()),
+        output: Some("out/hello".into()),
+        prompt: false,
+    }
 }
 
 fn event(machine: &str, span: SpanId, kind: Kind) -> Event {

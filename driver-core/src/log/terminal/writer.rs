@@ -42,6 +42,12 @@ struct State {
     closed: bool,
 }
 
+impl State {
+    fn is_busy(&self) -> bool {
+        self.writing || self.moved || !self.text.is_empty()
+    }
+}
+
 impl Writer {
     /// Starts the thread, with a spinner to show what is waited for, if it is to be.
     pub(super) fn start(to: impl Write + Send + 'static, spinner: Option<Spinner>) -> io::Result<Self> {
@@ -93,9 +99,13 @@ impl Writer {
 
     /// Waits until all is written, for a while. Returns whether it is.
     pub(super) fn drain(&self) -> bool {
-        let busy = |state: &mut State| state.writing || state.moved || !state.text.is_empty();
-        let waited = self.shared.changed.wait_timeout_while(self.shared.lock(), DRAIN, busy);
+        let waited = self.shared.changed.wait_timeout_while(self.shared.lock(), DRAIN, |state| state.is_busy());
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
+    /// Whether all is written now.
+    pub(super) fn is_drained(&self) -> bool {
+        !self.shared.lock().is_busy()
     }
 }
 

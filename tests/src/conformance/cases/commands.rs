@@ -1,5 +1,6 @@
 //! Commands: how they end, and that they do.
 
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use driver_core::guest::Command;
@@ -7,6 +8,7 @@ use futures::future::try_join_all;
 
 use super::super::stage::{SOON, Stage};
 use crate::TestResult;
+use crate::terminal::pseudo_terminal;
 
 pub(in super::super) async fn status_is_that_of_a_shell(stage: &Stage) -> TestResult {
     stage.up().await?;
@@ -43,6 +45,30 @@ pub(in super::super) async fn commands_run_at_the_same_time(stage: &Stage) -> Te
     let scripts: Vec<String> = (0..8).map(script).collect();
     let said = try_join_all(scripts.iter().map(|script| stage.ask(script))).await?;
     assert_eq!(said.concat(), "0\n1\n2\n3\n4\n5\n6\n7\n");
+    Ok(())
+}
+
+pub(in super::super) async fn a_person_has_a_shell_with_job_control(stage: &Stage) -> TestResult {
+    let machine = stage.up().await?;
+    let (mut master, terminal) = pseudo_terminal()?;
+    // What it says would fill the terminal otherwise.
+    let mut from = master.try_clone()?;
+    std::thread::spawn(move || while from.read(&mut [0; 4096]).is_ok_and(|length| length > 0) {});
+    master.write_all(b"echo $TERM $- > shell; sleep 1000 & jobs -p >> shell; exit 5\n")?;
+    assert_eq!(tokio::time::timeout(SOON, machine.shell(terminal, "a kind")).await??, 5);
+    let said = stage.ask("cat shell").await?;
+    let (first, job) = said.split_once('\n').ok_or("it says too little")?;
+    assert!(first.starts_with("a kind ") && first.contains('m') && first.contains('i'), "{said}");
+    assert!(job.trim().parse::<u32>().is_ok(), "{said}");
+
+    // It ends with its terminal.
+    let (master, terminal) = pseudo_terminal()?;
+    let shell = machine.shell(terminal, "dumb");
+    let hang_up = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        drop(master);
+    };
+    tokio::time::timeout(SOON, async { tokio::join!(shell, hang_up) }).await?.0?;
     Ok(())
 }
 

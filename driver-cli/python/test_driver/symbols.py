@@ -1,6 +1,8 @@
-"""The names that a script finds defined, as people and linters are told them."""
+"""What there is to say about the names that a script or a prompt finds defined."""
 
 from __future__ import annotations
+
+import re
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -9,15 +11,14 @@ if TYPE_CHECKING:
     from test_driver.driver import Driver
 
 
-def text(driver: Driver, symbols: dict[str, Any]) -> str:
-    """Machines, VLANs and all the others, a line each."""
-    machines = {id(machine) for machine in driver.machines}
-    vlans = {id(vlan) for vlan in driver.vlans}
-    of_machines = [name for name, value in symbols.items() if id(value) in machines]
-    of_vlans = [name for name, value in symbols.items() if id(value) in vlans]
-    others = [name for name in symbols if name not in of_machines and name not in of_vlans]
-    lists = [", ".join(names) for names in (of_machines, of_vlans, others) if names]
-    return "additionally exposed symbols:\n    " + ",\n    ".join(lists) + "\n"
+def exposed(driver: Driver) -> str:
+    """The names, as the driver prints them: machines, VLANs, all others."""
+    names = driver.symbols()
+    machines = [name for name, value in names.items() if any(value is machine for machine in driver.machines)]
+    vlans = [name for name in names if re.fullmatch(r"vlan\d+", name)]
+    others = [name for name in names if name not in machines and name not in vlans]
+    groups = [", ".join(group) for group in (machines, vlans, others) if group]
+    return "additionally exposed symbols:\n    " + ",\n    ".join(groups)
 
 
 class _Nothing(dict[str, object]):
