@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 
 from test_driver.assertions import Assertions
 from test_driver.client import Client
 from test_driver.duration import deprecated, plain_seconds, seconds
+from test_driver.errors import MachineError, RequestedAssertionFailed
 from test_driver.logger import Logger
 from test_driver.machine import BaseMachine, NspawnMachine, QemuMachine
 from test_driver.polling_condition import PollingCondition, PollingConditions
@@ -17,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from types import CodeType
     from typing import Any
 
     from test_driver.client import Tick
@@ -43,6 +46,10 @@ class Driver:
             self.machines.append(machine)
             self._by_name[entry["python_name"]] = machine
         self.vlans = [VLan(number, self) for number in test["vlans"]]
+        self.global_timeout = timedelta(seconds=test["global_timeout"])
+        self.boot_timeout: float = test["boot_timeout"]
+        self.debug = DebugNop()
+        self._script: tuple[str, CodeType] | None = None
 
     @property
     def machines_qemu(self) -> list[QemuMachine]:
@@ -63,6 +70,49 @@ class Driver:
     def tick(self) -> Tick | None:
         """What calls that wait have to do from time to time."""
         return self.polling_conditions.check if self.polling_conditions else None
+
+    def create_machine(
+        self, start_command: str, *, name: str | None = None, keep_machine_state: bool = False
+    ) -> QemuMachine:
+        """Makes a VM of a shell's command line that boots it, such as the path of a start script. It is on all VLANs and ends with the test.
+
+        Without a name, it has that in a path such as ``/bin/run-NAME-vm``, or is called ``machine``. It is none of ``machines``. With
+        ``keep_machine_state`` it goes on with the disks of an earlier one of its name.
+        """
+        for what, text in (("start command", start_command), ("name", "" if name is None else name)):
+            if not isinstance(text, (str, os.PathLike)):
+                raise TypeError(f"create_machine(): a {what} is a str, not {type(text).__name__}")
+        call = {
+            "start_command": os.fspath(start_command),
+            "name": name,
+            "keep_machine_state": bool(keep_machine_state),
+        }
+        made = self.client.wait("CreateMachine", call, self.tick)
+        return QemuMachine(self, made["name"], made["backend"])
+
+    def has_script(self, script: str, code: CodeType) -> None:
+        """Sets what ``test_script`` runs: the script's path and its code."""
+        self._script = (script, code)
+
+    def test_script(self) -> None:
+        """Runs the test's script, with names of its own."""
+        if self._script is None:
+            raise RuntimeError("test_script(): there is no script")
+        script, code = self._script
+        with self.logger.nested("run the VM test script"):
+            exec(code, {**self.symbols(), "__name__": "__main__", "__file__": script})  # noqa: S102 - what it is for
+
+    def run_tests(self) -> None:
+        """Runs the test's script as a test is run: then all machines write to their disks what they have in memory."""
+        limit = self.global_timeout.total_seconds()
+        self.logger.info(f"Test will time out and terminate in {limit} seconds")
+        self.test_script()
+        for machine in self.machines:
+            if machine.connected:
+                machine.execute("sync")
+
+    def dump_machine_ssh(self) -> None:
+        """Shows how machines are reached by SSH. Without the SSH backdoor there is nothing to show."""
 
     def start_all(self) -> None:
         """Starts all machines, at the same time."""
@@ -109,7 +159,10 @@ class Driver:
             "BaseMachine": BaseMachine,
             "NspawnMachine": NspawnMachine,
             "QemuMachine": QemuMachine,
+            "create_machine": self.create_machine,
+            "debug": self.debug,
             "driver": self,
+            "dump_machine_ssh": self.dump_machine_ssh,
             "join_all": self.join_all,
             "log": self.logger,
             "machines": self.machines,
@@ -118,15 +171,24 @@ class Driver:
             "os": os,
             "polling_condition": self.polling_condition,
             "retry": retry,
+            "run_tests": self.run_tests,
             "serial_stdout_off": self.serial_stdout_off,
             "serial_stdout_on": self.serial_stdout_on,
             "start_all": self.start_all,
             "subtest": self.logger.subtest,
             "t": Assertions(),
+            "test_script": self.test_script,
             "vlans": self.vlans,
             **{f"vlan{vlan.nr}": vlan for vlan in self.vlans},
             **machines,
         }
+
+
+class DebugNop:
+    """The global ``debug`` of a run without a debugger."""
+
+    def breakpoint(self, host: str = "127.0.0.1", port: int = 4444) -> None:
+        """Does nothing."""
 
 
 class _Alias:
@@ -147,3 +209,17 @@ class _Alias:
 
     def __repr__(self) -> str:
         return repr(self._machine)
+
+
+__all__ = [
+    "BaseMachine",
+    "DebugNop",
+    "Driver",
+    "MachineError",
+    "NspawnMachine",
+    "PollingCondition",
+    "QemuMachine",
+    "RequestedAssertionFailed",
+    "VLan",
+    "retry",
+]

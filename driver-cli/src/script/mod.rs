@@ -14,6 +14,7 @@ mod failure;
 mod interface;
 mod interpreter;
 mod lan;
+mod make;
 mod output;
 mod package;
 mod problem;
@@ -22,6 +23,7 @@ mod reply;
 mod screen;
 mod server;
 mod session;
+mod timer;
 mod verb;
 
 use std::path::Path;
@@ -32,6 +34,7 @@ pub use capture::Captures;
 pub use interpreter::{Interpreter, Options, ScriptOutcome};
 pub use server::Server;
 pub use session::Test;
+pub use timer::Timer;
 
 /// Reports what is wrong with a test's script, and what the interpreter lacks for it. `python` is what the user named instead of `python3`.
 pub async fn check(spec: &TestSpec, python: Option<&Path>) -> Vec<Problem> {

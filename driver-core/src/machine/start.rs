@@ -57,6 +57,11 @@ impl Machine {
         matches!(&self.power().phase, Phase::Up(boot) if boot.exit().is_none())
     }
 
+    /// Whether it runs and takes commands right now.
+    pub fn takes_commands(&self) -> bool {
+        matches!(&self.power().phase, Phase::Up(boot) if boot.exit().is_none() && boot.is_ready())
+    }
+
     /// The running machine that takes commands, started if need be.
     pub(super) async fn connect(&self) -> Result<Arc<Boot>, Error> {
         let boot = self.launched(Again::NotAfterDeath).await?;

@@ -14,14 +14,9 @@ _MISSING = frozenset(
         "console_interact",
         "create_efi_vars",
         "dump_efi_vars",
-        "dump_tty_contents",
-        "get_window_names",
         "read_efi_vars",
         "shell_interact",
         "switch_root",
-        "wait_for_monitor_prompt",
-        "wait_for_window",
-        "wait_for_x",
         "write_efi_vars",
     ]
 )
