@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod check;
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod endings;
 #[cfg(test)]
 mod lan;

@@ -408,6 +408,10 @@ class BaseMachine:
         """Runs a line of QEMU's human monitor and returns what it prints."""
         return self._output("MonitorCommand", command=command)
 
+    def wait_for_monitor_prompt(self) -> str:
+        """Waits until QEMU's monitor takes commands."""
+        return self.send_monitor_command("")
+
     @property
     def qmp_client(self) -> QMPSession:
         """QEMU's QMP."""
@@ -535,10 +539,6 @@ class QemuMachine(BaseMachine):
         """Whether the machine runs and takes commands."""
         up = self._up()
         return not self._disconnected and bool(up["up"] and up["ready"])
-
-    def wait_for_monitor_prompt(self) -> str:
-        """Waits until QEMU's monitor takes commands."""
-        return self.send_monitor_command("")
 
 
 class NspawnMachine(BaseMachine):
