@@ -14,7 +14,7 @@ use crate::events::EventsFile;
 use crate::exit::Status;
 use crate::failure;
 use crate::output::say;
-use crate::script::{Captures, Interpreter, Options, ScriptOutcome, Test, Timer};
+use crate::script::{Captures, Deadline, Interpreter, Options, ScriptOutcome, Test};
 use crate::stop::Stop;
 
 /// What the tests of one command have in common.
@@ -118,7 +118,7 @@ impl Session {
                     recorder: recorder.clone(),
                     consoles_shown: consoles,
                     captures: captures.clone(),
-                    timer: Timer::default(),
+                    deadline: Deadline::default(),
                     maker: Some(run.maker().clone()),
                 };
                 let mut ended = self.script(options, test).await;
@@ -143,10 +143,10 @@ impl Session {
         if self.stop.asked().is_some() {
             return Outcome::Interrupted.into();
         }
-        let (recorder, limit, timer) = (test.recorder.clone(), test.global_timeout, test.timer.clone());
+        let (recorder, limit, deadline) = (test.recorder.clone(), test.global_timeout, test.deadline.clone());
         // Said before the script is cancelled, so that the record has cause and effect in their order.
         let timeout = async {
-            timer.expired(limit).await;
+            deadline.expired(limit).await;
             // As the NixOS test driver says it.
             recorder.message(Level::Error, "timeout reached; test terminating...");
         };

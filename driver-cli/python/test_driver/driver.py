@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from test_driver.assertions import Assertions
 from test_driver.client import Client
+from test_driver.debug import DebugNop
 from test_driver.duration import deprecated, plain_seconds, seconds
 from test_driver.errors import MachineError, RequestedAssertionFailed
 from test_driver.logger import Logger
@@ -18,8 +19,8 @@ from test_driver.vlan import VLan
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
-    from types import CodeType
     from typing import Any
 
     from test_driver.client import Tick
@@ -31,8 +32,9 @@ _KINDS: dict[str, type[BaseMachine]] = {"container": NspawnMachine, "vm": QemuMa
 class Driver:
     """The machines of a test and what concerns all of them."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, script_path: str = "") -> None:
         test = client.call("Describe", {})
+        self.script_path = script_path
         self.client = client
         self.name: str = test["name"]
         self.logger = Logger(client)
@@ -49,7 +51,6 @@ class Driver:
         self.global_timeout = timedelta(seconds=test["global_timeout"])
         self.boot_timeout: float = test["boot_timeout"]
         self.debug = DebugNop()
-        self._script: tuple[str, CodeType] | None = None
 
     @property
     def machines_qemu(self) -> list[QemuMachine]:
@@ -90,17 +91,12 @@ class Driver:
         made = self.client.wait("CreateMachine", call, self.tick)
         return QemuMachine(self, made["name"], made["backend"])
 
-    def has_script(self, script: str, code: CodeType) -> None:
-        """Sets what ``test_script`` runs: the script's path and its code."""
-        self._script = (script, code)
-
     def test_script(self) -> None:
-        """Runs the test's script, with names of its own."""
-        if self._script is None:
-            raise RuntimeError("test_script(): there is no script")
-        script, code = self._script
+        """Runs the test's script, as its file is now."""
+        from test_driver.script import Script
+
         with self.logger.nested("run the VM test script"):
-            exec(code, {**self.symbols(), "__name__": "__main__", "__file__": script})  # noqa: S102 - what it is for
+            Script(self.script_path).run(self.symbols())
 
     def run_tests(self) -> None:
         """Runs the test's script as a test is run: then all machines write to their disks what they have in memory."""
@@ -108,8 +104,16 @@ class Driver:
         self.logger.info(f"Test will time out and terminate in {limit} seconds")
         self.test_script()
         for machine in self.machines:
-            if machine.connected:
+            if machine.is_up():
                 machine.execute("sync")
+
+    def subtest(self, name: str) -> AbstractContextManager[None]:
+        """A step that is a test of its own in reports."""
+        return self.logger.subtest(name)
+
+    def test_symbols(self) -> dict[str, Any]:
+        """The names that a script finds defined."""
+        return self.symbols()
 
     def dump_machine_ssh(self) -> None:
         """Shows how machines are reached by SSH. Without the SSH backdoor there is nothing to show."""
@@ -184,13 +188,6 @@ class Driver:
         }
 
 
-class DebugNop:
-    """The global ``debug`` of a run without a debugger."""
-
-    def breakpoint(self, host: str = "127.0.0.1", port: int = 4444) -> None:
-        """Does nothing."""
-
-
 class _Alias:
     """The only machine of a test under the name ``machine``. Warns once that its own name is better."""
 
@@ -213,7 +210,6 @@ class _Alias:
 
 __all__ = [
     "BaseMachine",
-    "DebugNop",
     "Driver",
     "MachineError",
     "NspawnMachine",

@@ -18,8 +18,7 @@ def run(script: str, code: CodeType, address: str) -> None:
     """Runs the compiled script as the program's main module. A failure is reported and ends the program with status 1."""
     client = Client(address)
     main = type(sys)("__main__")
-    driver = Driver(client)
-    driver.has_script(script, code)
+    driver = Driver(client, script)
     main.__dict__.update(driver.symbols(), __file__=script)
     sys.modules["__main__"] = main
     sys.argv[:] = [script]

@@ -69,9 +69,7 @@ pub(super) fn of_starts(failed: Vec<(&Machine, Error)>) -> Result<(), Failure> {
     }
     let cause = |(machine, error): (&Machine, Error)| format!("{}: {}", machine.name(), Failure::from(error).message());
     let causes: Vec<_> = failed.into_iter().map(cause).collect();
-    Err(Failure::MachineFailed {
-        message: format!("Failed to start the following machines:\n{}", causes.join("\n")),
-    })
+    Err(Failure::MachineFailed { message: format!("Failed to start the following machines:\n{}", causes.join("\n")) })
 }
 
 impl From<QmpRefusal> for Failure {

@@ -86,12 +86,12 @@ impl Interface {
         more: bool,
         span: Option<u64>,
     ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
-        let timer = self.session().timer().clone();
+        let deadline = self.session().deadline().clone();
         self.for_all(more, span, "wait for all VMs to finish", |machines| async move {
             for machine in machines {
                 machine.wait_for_shutdown(None).await?;
             }
-            timer.lift();
+            deadline.lift();
             Ok::<_, driver_core::Error>(())
         })
     }

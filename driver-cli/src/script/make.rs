@@ -41,7 +41,11 @@ pub(super) struct Directories {
 }
 
 /// Makes a machine and adds it to the session.
-pub(super) async fn make(session: std::sync::Arc<Session>, maker: Option<Maker>, wanted: Wanted) -> Result<Made, Failure> {
+pub(super) async fn make(
+    session: std::sync::Arc<Session>,
+    maker: Option<Maker>,
+    wanted: Wanted,
+) -> Result<Made, Failure> {
     let maker = maker.ok_or_else(|| refused("create_machine: this run has no place for more machines"))?;
     let machine = maker.make(wanted).await?;
     let (name, backend) = (machine.name().to_owned(), machine.spec().backend.clone());

@@ -10,6 +10,7 @@
 mod call;
 mod capture;
 mod console;
+mod deadline;
 mod failure;
 mod interface;
 mod interpreter;
@@ -23,7 +24,6 @@ mod reply;
 mod screen;
 mod server;
 mod session;
-mod timer;
 mod verb;
 
 use std::path::Path;
@@ -31,10 +31,10 @@ use std::path::Path;
 use driver_core::spec::{Problem, TestSpec};
 
 pub use capture::Captures;
+pub use deadline::Deadline;
 pub use interpreter::{Interpreter, Options, ScriptOutcome};
 pub use server::Server;
 pub use session::Test;
-pub use timer::Timer;
 
 /// Reports what is wrong with a test's script, and what the interpreter lacks for it. `python` is what the user named instead of `python3`.
 pub async fn check(spec: &TestSpec, python: Option<&Path>) -> Vec<Problem> {

@@ -16,10 +16,10 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::capture::Captures;
+use super::deadline::Deadline;
 use super::failure::Failure;
 use super::output::Output;
 use super::reply::{Description, MachineDescription};
-use super::timer::Timer;
 
 /// A test that is going on, for a script to drive.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub struct Test {
     /// Where captures are that the script begins. The caller finishes those that are left.
     pub captures: Captures,
     /// The deadline, which the script can lift; the caller sees to it.
-    pub timer: Timer,
+    pub deadline: Deadline,
     /// Makes more machines, if the run can have them.
     pub maker: Option<Maker>,
 }
@@ -113,8 +113,8 @@ impl Session {
         self.test.maker.clone()
     }
 
-    pub(super) fn timer(&self) -> &Timer {
-        &self.test.timer
+    pub(super) fn deadline(&self) -> &Deadline {
+        &self.test.deadline
     }
 
     pub(super) fn vlan(&self, number: i64) -> Result<&Vlan, Failure> {

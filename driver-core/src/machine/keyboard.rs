@@ -17,7 +17,8 @@ impl Machine {
     /// Presses and releases a key, or several joined by `-` at the same time, and then waits for `delay`. Names are QEMU's (`ret`,
     /// `ctrl-alt-f1`); a single character stands for what types it on a US keyboard. An unknown key is refused.
     pub async fn send_key(&self, key: &str, delay: Duration) -> Result<(), Error> {
-        self.step(format!("sending key {}", quoted(key)), |machine| async move { machine.press_key(key, delay).await }).await
+        self.step(format!("sending key {}", quoted(key)), |machine| async move { machine.press_key(key, delay).await })
+            .await
     }
 
     /// The same without a step in the record, for keys of which there are many.

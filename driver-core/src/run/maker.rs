@@ -124,10 +124,8 @@ impl Maker {
             return Err(refused(name, &format!("a VLAN has addresses for no more than {MAX_MACHINES} machines")));
         }
         workshop.count += 1;
-        let spec = MachineSpec {
-            vlans: workshop.vlans.iter().map(Vlan::id).collect(),
-            ..MachineSpec::new(name, BACKEND)
-        };
+        let spec =
+            MachineSpec { vlans: workshop.vlans.iter().map(Vlan::id).collect(), ..MachineSpec::new(name, BACKEND) };
         let backend = backend_of(&spec, &workshop.backends).map_err(|problem| Error::Problems(vec![problem]))?;
         let node = u8::try_from(workshop.count).unwrap_or(u8::MAX);
         let request = StartRequest {
@@ -190,7 +188,10 @@ fn check(name: &str, command: &str) -> Result<(), String> {
         return Err(format!("'{name}' can be no machine's name; give another one with `name=`: {cure}"));
     }
     if command.trim().is_empty() {
-        return Err("the start command is empty; give a command line that boots a VM, such as the path of a start script".into());
+        return Err(
+            "the start command is empty; give a command line that boots a VM, such as the path of a start script"
+                .into(),
+        );
     }
     if command.contains('\0') {
         return Err("there is a NUL in the start command; take it out".into());

@@ -236,11 +236,19 @@ impl Run {
         (recorder, output): (&Recorder, &Path),
     ) -> Maker {
         let ground = self.ground();
-        let parts = Parts { backends, plan, lans: &lans, cgroups, recorder, output };
-        let nobody = MachineSpec::new("", "");
         let request = StartRequest {
+            run: self.name().into(),
+            machine: MachineSpec::new("", ""),
+            hosts: plan.hosts(""),
+            attachments: Vec::new(),
             state: ground.directory.state(),
-            ..ground.request(&nobody, spec, &parts, None)
+            shared: ground.directory.state().join("shared_xchg"),
+            sockets: ground.directory.sockets(),
+            cgroups: cgroups.roots().to_vec(),
+            first_id: None,
+            allow_reboot: false,
+            boot_timeout: spec.boot_timeout,
+            machined: spec.machined,
         };
         Maker::new(Workshop {
             backends: backends.to_vec(),
@@ -273,36 +281,26 @@ impl Ground {
         let mut machines = Vec::with_capacity(spec.machines.len());
         for (number, machine) in spec.machines.iter().enumerate() {
             let backend = backend_of(machine, parts.backends).map_err(|problem| Error::Problems(vec![problem]))?;
-            let request = self.request(machine, spec, parts, ids.get(number).copied());
+            let request = crate::backend::StartRequest {
+                run: self.directory.name().into(),
+                machine: machine.clone(),
+                hosts: parts.plan.hosts(&machine.name),
+                attachments: parts.plan.attachments(&machine.name).to_vec(),
+                state: self.directory.state().join(&machine.name),
+                // No machine can have this name.
+                shared: self.directory.state().join("shared_xchg"),
+                sockets: self.directory.sockets(),
+                cgroups: parts.cgroups.roots().to_vec(),
+                first_id: ids.get(number).copied(),
+                allow_reboot: false,
+                boot_timeout: spec.boot_timeout,
+                machined: spec.machined,
+            };
             let segments = parts.lans.of(machine);
             let launcher = Launcher::new(backend, request, self.namespaces.handle().clone(), segments);
             machines.push(Machine::new(machine.clone(), Arc::new(launcher), parts.recorder.clone(), options.clone()));
         }
         Ok(machines)
-    }
-
-    fn request(
-        &self,
-        machine: &MachineSpec,
-        spec: &TestSpec,
-        parts: &Parts<'_>,
-        first_id: Option<u32>,
-    ) -> StartRequest {
-        StartRequest {
-            run: self.directory.name().into(),
-            machine: machine.clone(),
-            hosts: parts.plan.hosts(&machine.name),
-            attachments: parts.plan.attachments(&machine.name).to_vec(),
-            state: self.directory.state().join(&machine.name),
-            // No machine can have this name.
-            shared: self.directory.state().join("shared_xchg"),
-            sockets: self.directory.sockets(),
-            cgroups: parts.cgroups.roots().to_vec(),
-            first_id,
-            allow_reboot: false,
-            boot_timeout: spec.boot_timeout,
-            machined: spec.machined,
-        }
     }
 }
 

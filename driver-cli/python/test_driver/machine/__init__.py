@@ -114,6 +114,11 @@ class BaseMachine:
         """Ends the machine as a power cut would."""
         self._wait("Crash")
 
+    def release(self) -> None:
+        """Ends the machine as a power cut would, if it runs. The driver does so with all machines at the end of the test."""
+        if self.booted:
+            self.crash()
+
     def reboot(self) -> None:
         """Reboots the machine."""
         self._wait("Reboot")
@@ -140,7 +145,7 @@ class BaseMachine:
     @property
     def state_dir(self) -> Path:
         """The machine's own directory, which lives as long as the run."""
-        return self._directory("state")
+        return self._place("state")
 
     @state_dir.setter
     def state_dir(self, directory: str | os.PathLike[str]) -> None:
@@ -151,17 +156,16 @@ class BaseMachine:
     @property
     def shared_dir(self) -> Path:
         """The directory that all machines with start scripts share."""
-        return self._directory("shared")
+        return self._place("shared")
 
     def cleanup_statedir(self) -> None:
         """Removes what the machine, which must not run, keeps from one boot to the next."""
-        if self.booted:
-            raise RequestedAssertionFailed(f"machine {self.name}: cleanup_statedir: it runs; shut it down before")
-        from shutil import rmtree
+        from test_driver.machine.state import remove
 
         directory = self.state_dir
-        if directory.exists():
-            rmtree(directory)
+        why = "it runs; shut it down before" if self.booted else remove(directory)
+        if why is not None:
+            raise RequestedAssertionFailed(f"machine {self.name}: cleanup_statedir: {why}")
         self.log(f"deleting machine state directory {directory}")
         self.log("if you want to keep the machine state, pass --keep-machine-state")
 
@@ -509,7 +513,7 @@ class BaseMachine:
     def _up(self) -> Parameters:
         return self._driver.client.call("IsUp", {"machine": self.name})
 
-    def _directory(self, which: str) -> Path:
+    def _place(self, which: str) -> Path:
         from pathlib import Path
 
         return Path(self._driver.client.call("Directories", {"machine": self.name})[which])

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 /// A run's deadline. Clones are the same one.
 #[derive(Clone, Debug, Default)]
-pub struct Timer {
+pub struct Deadline {
     lifted: Arc<AtomicBool>,
 }
 
-impl Timer {
+impl Deadline {
     /// Lets the run go on for as long as it takes.
     pub fn lift(&self) {
         self.lifted.store(true, Ordering::Relaxed);
@@ -32,7 +32,7 @@ mod tests {
     #[tokio::test]
     async fn a_deadline_that_is_lifted_never_comes() {
         let limit = Duration::from_millis(5);
-        let (kept, lifted) = (Timer::default(), Timer::default());
+        let (kept, lifted) = (Deadline::default(), Deadline::default());
         lifted.clone().lift();
         kept.expired(limit).await;
         tokio::time::timeout(20 * limit, lifted.expired(limit)).await.unwrap_err();
