@@ -101,6 +101,38 @@ async fn machines_that_cannot_start_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_that_cannot_start_is_named_in_the_same_words() {
+    let stage = Stage::new(&["a", "b"]);
+    stage.fake("a").boots(driver_core::fake::Booting::Unlaunched(Duration::ZERO, "no disk".into()));
+    let script = r#"
+from test_driver.errors import MachineError
+try:
+    start_all()
+    raise SystemExit("should have failed")
+except MachineError as error:
+    t.assertEqual(str(error), "Failed to start the following machines:\na: machine a: start: no disk")
+assert b.is_up() and not a.is_up()
+"#;
+    stage.pass(script).await;
+    let failure = stage.failure("start all VMs").unwrap();
+    assert!(failure.starts_with("Failed to start the following machines:"), "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_without_a_place_for_more_machines_says_so() {
+    let stage = Stage::new(&[]);
+    let report = stage.fail("create_machine('/bin/run-x-vm')\n").await;
+    assert!(report.ends_with("create_machine: this run has no place for more machines"), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_runs_itself_without_end_is_stopped() {
+    let stage = Stage::new(&[]);
+    let report = stage.fail("import sys\nsys.setrecursionlimit(200)\ntest_script()\n").await;
+    assert!(report.contains("RecursionError: maximum recursion depth exceeded"), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn units() {
     let stage = Stage::new(&["server"]);
     let server = stage.fake("server");
