@@ -4,6 +4,7 @@ use std::path::Path;
 
 use driver_core::event::Kind;
 use driver_core::fake::Reply;
+use driver_core::guest::QmpRefusal;
 
 use crate::stage::Stage;
 
@@ -22,6 +23,9 @@ async fn names_signatures_and_words_are_upstreams() {
     for (unit, state) in [("active", "active"), ("failed", "failed"), ("idle", "inactive")] {
         machine.reply(&format!("{unit}.service"), Reply::ok(format!("ActiveState={state}\n")));
     }
+    let refusal = QmpRefusal { class: "CommandNotFound".into(), description: "no such command".into() };
+    machine.has_monitor();
+    machine.qmp_answers("bad", Err(refusal));
     machine.reply("missing.service", Reply::fail(4, "no such unit"));
     machine.reply("/run/systemd/system", Reply::ok(""));
     machine.reply("xdotool", Reply::ok(""));
