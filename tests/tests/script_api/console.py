@@ -15,7 +15,7 @@ with subtest("lines are waited for, across lines, and used up"):
     box.succeed("printf 'one\\ntwo\\nthree\\n' > /dev/console")
     box.wait_for_console_text("one\ntwo")
     t.assertIn("one\ntwo", box.get_console_log())
-    box.wait_for_console_text("thr.e", timeout=timedelta(seconds=60))
+    box.wait_for_console_text("th.ee", timeout=timedelta(seconds=60))
     with t.assertRaisesRegex(AssertionError, "action timed out after"):
         box.wait_for_console_text("one", timeout=timedelta(milliseconds=200))
     t.assertNotIn("\r", box.get_console_log())
