@@ -30,9 +30,10 @@ const PIPE: usize = 64 * 1024;
 const SCRIPT_MAX: usize = 96 * 1024;
 
 /// What root's environment starts from before the profile is read.
-const BASE: [&str; 4] = [
+const BASE: [&str; 5] = [
     "USER=root",
     "HOME=/root",
+    "DISPLAY=:0.0",
     "LANG=C.UTF-8",
     "PATH=/run/wrappers/bin:/run/current-system/sw/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 ];

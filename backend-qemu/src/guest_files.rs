@@ -87,7 +87,7 @@ fn service() -> String {
 /// that a command could be stopped for reading from it.
 fn shell(env: &BTreeMap<String, String>) -> String {
     let mut text = String::from("# Runs a root shell for the test driver.\n[ ! -r /etc/profile ] || . /etc/profile\n");
-    text.push_str("export USER=root HOME=/root PAGER=\n");
+    text.push_str("export USER=root HOME=/root DISPLAY=:0.0 PAGER=\n");
     for (name, value) in env {
         let _ = writeln!(text, "export {name}='{}'", value.replace('\'', r"'\''"));
     }

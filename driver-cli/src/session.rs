@@ -16,7 +16,7 @@ use crate::exit::Status;
 use crate::failure;
 use crate::nixos::Life;
 use crate::output::say;
-use crate::script::{Captures, Interpreter, Options, Prompt, ScriptOutcome, Test};
+use crate::script::{Captures, Deadline, Interpreter, Options, Prompt, ScriptOutcome, Test};
 use crate::stop::Stop;
 
 /// What the tests of one command have in common.
@@ -158,6 +158,8 @@ impl Session {
                     announces: self.upstream.is_some(),
                     consoles_shown: consoles,
                     captures: captures.clone(),
+                    deadline: Deadline::default(),
+                    maker: Some(run.maker().clone()),
                 };
                 let mut ended = self.script(options, test).await;
                 for failure in self.stop.outlast(captures.finish(), recorder).await {
@@ -181,13 +183,13 @@ impl Session {
         if self.stop.asked().is_some() {
             return Outcome::Interrupted.into();
         }
-        let (recorder, limit) = (test.recorder.clone(), test.global_timeout);
+        let (recorder, limit, deadline) = (test.recorder.clone(), test.global_timeout, test.deadline.clone());
         let prompt = self.prompt.clone();
         // Said before the script is cancelled, so that the record has cause and effect in their order.
         let timeout = async {
             match &prompt {
                 Some(prompt) => prompt.timer.reached().await,
-                None => tokio::time::sleep(limit).await,
+                None => deadline.expired(limit).await,
             }
             // As the NixOS test driver says it.
             recorder.message(Level::Error, "timeout reached; test terminating...");

@@ -72,7 +72,8 @@ pub fn plan(machines: &[MachineSpec]) -> Result<NetworkPlan, TooManyMachines> {
     Ok(NetworkPlan { machines: machines.collect() })
 }
 
-fn attachments(node: u8, vlans: &[VlanId]) -> Vec<Attachment> {
+/// The interfaces of the machine with this number.
+pub(crate) fn attachments(node: u8, vlans: &[VlanId]) -> Vec<Attachment> {
     let attachment = |(index, vlan): (usize, &VlanId)| {
         let number = vlan.number();
         Attachment {

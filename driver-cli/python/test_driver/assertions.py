@@ -25,6 +25,9 @@ class Assertions:
             case.failureException = RequestedAssertionFailed
         return case
 
+    # For isinstance().
+    __class__ = property(lambda self: type(self._case()))
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._case(), name)
 

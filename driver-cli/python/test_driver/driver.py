@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 
 from test_driver.assertions import Assertions
 from test_driver.client import Client
 from test_driver.debug import Debug, DebugNop
 from test_driver.duration import deprecated, plain_seconds, seconds
+from test_driver.errors import MachineError, RequestedAssertionFailed
 from test_driver.logger import Logger
 from test_driver.machine import BaseMachine, NspawnMachine, QemuMachine
 from test_driver.polling_condition import PollingCondition, PollingConditions
@@ -17,6 +19,7 @@ from test_driver.vlan import VLan
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import Any
 
@@ -40,7 +43,6 @@ class Driver:
         self.polling_conditions = PollingConditions()
         self.machines: list[BaseMachine] = []
         self._out_dir: str = test["output_directory"]
-        self._global_timeout: float = test["global_timeout"]
         self._by_name: dict[str, BaseMachine] = {}
         for entry in test["machines"]:
             kind = _KINDS.get(entry["backend"], BaseMachine)
@@ -48,6 +50,8 @@ class Driver:
             self.machines.append(machine)
             self._by_name[entry["python_name"]] = machine
         self.vlans = [VLan(number, self) for number in test["vlans"]]
+        self.global_timeout = timedelta(seconds=test["global_timeout"])
+        self.boot_timeout: float = test["boot_timeout"]
 
     @property
     def machines_qemu(self) -> list[QemuMachine]:
@@ -69,6 +73,36 @@ class Driver:
         """What calls that wait have to do from time to time."""
         return self.polling_conditions.check if self.polling_conditions else None
 
+    def create_machine(
+        self, start_command: str, *, name: str | None = None, keep_machine_state: bool = False
+    ) -> QemuMachine:
+        """Makes a VM of a shell's command line that boots it, such as the path of a start script. It is on all VLANs and ends with the test.
+
+        Without a name, it has that in a path such as ``/bin/run-NAME-vm``, or is called ``machine``. It is none of ``machines``. With
+        ``keep_machine_state`` it goes on with the disks of an earlier one of its name.
+        """
+        for what, text in (("start command", start_command), ("name", "" if name is None else name)):
+            if not isinstance(text, (str, os.PathLike)):
+                raise TypeError(f"create_machine(): a {what} is a str, not {type(text).__name__}")
+        call = {
+            "start_command": os.fspath(start_command),
+            "name": name,
+            "keep_machine_state": bool(keep_machine_state),
+        }
+        made = self.client.wait("CreateMachine", call, self.tick)
+        return QemuMachine(self, made["name"], made["backend"])
+
+    def subtest(self, name: str) -> AbstractContextManager[None]:
+        """A step that is a test of its own in reports."""
+        return self.logger.subtest(name)
+
+    def test_symbols(self) -> dict[str, Any]:
+        """The names that a script finds defined."""
+        return self.symbols()
+
+    def dump_machine_ssh(self) -> None:
+        """Shows how machines are reached by SSH. Without the SSH backdoor there is nothing to show."""
+
     def start_all(self) -> None:
         """Starts all machines, at the same time."""
         self.client.wait("StartAll", {"span": self.logger.span}, self.tick)
@@ -86,7 +120,7 @@ class Driver:
 
     def run_tests(self) -> None:
         """Runs the test's script under the global timeout, and has the machines write to their disks what they still hold."""
-        self.logger.info(f"Test will time out and terminate in {self._global_timeout} seconds")
+        self.logger.info(f"Test will time out and terminate in {self.global_timeout.total_seconds()} seconds")
         self.client.call("StartTimer", {})
         try:
             self.test_script()
@@ -133,8 +167,10 @@ class Driver:
             "BaseMachine": BaseMachine,
             "NspawnMachine": NspawnMachine,
             "QemuMachine": QemuMachine,
+            "create_machine": self.create_machine,
             "debug": self.debug,
             "driver": self,
+            "dump_machine_ssh": self.dump_machine_ssh,
             "join_all": self.join_all,
             "log": self.logger,
             "machines": self.machines,
@@ -174,3 +210,16 @@ class _Alias:
 
     def __repr__(self) -> str:
         return repr(self._machine)
+
+
+__all__ = [
+    "BaseMachine",
+    "Driver",
+    "MachineError",
+    "NspawnMachine",
+    "PollingCondition",
+    "QemuMachine",
+    "RequestedAssertionFailed",
+    "VLan",
+    "retry",
+]

@@ -17,3 +17,7 @@ class QMPAPIError(RuntimeError):
         self.class_name = class_name
         self.description = description
         self.transaction_id: str | None = None
+
+    def __str__(self) -> str:
+        about = f"transaction {self.transaction_id} [{self.class_name}]"
+        return f"<QMP API error related to {about}: {self.description}>"

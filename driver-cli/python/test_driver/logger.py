@@ -121,3 +121,7 @@ class Logger:
         self._span.set(span)
         if threading.current_thread() is threading.main_thread():
             self._main_span = span
+
+
+AbstractLogger = Logger
+"""Upstream's name of what scripts have as ``log``, for annotations."""

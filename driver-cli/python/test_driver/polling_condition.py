@@ -50,9 +50,9 @@ class PollingConditions:
         self._entered.append(condition)
 
     def leave(self, condition: PollingCondition) -> None:
-        assert self._entered.pop() is condition, (
-            "polling conditions must be left in the opposite order of entering them"
-        )
+        in_order = bool(self._entered) and self._entered[-1] is condition
+        assert in_order, "polling conditions must be left in the opposite order of entering them"
+        self._entered.pop()
 
 
 class PollingCondition:

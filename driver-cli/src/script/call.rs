@@ -124,7 +124,7 @@ impl Interface {
     }
 
     /// A verb over all machines, in a span of its own.
-    pub(super) fn for_all<F>(
+    pub(super) fn for_all<F, E: Into<Failure> + 'static>(
         &self,
         more: bool,
         span: Option<SpanId>,
@@ -132,13 +132,13 @@ impl Interface {
         work: impl FnOnce(Vec<Machine>) -> F,
     ) -> Replies<Done>
     where
-        F: Future<Output = Result<(), Error>> + Send + 'static,
+        F: Future<Output = Result<(), E>> + Send + 'static,
     {
         let session = self.session();
         let span = session.recorder(None, span).span(what, false);
         let work = work(session.machines().iter().map(|machine| machine.within(Some(span.id()))).collect());
         let work = async move {
-            let result = work.await.map_err(Failure::from);
+            let result: Result<(), Failure> = work.await.map_err(Into::into);
             span.finish(result.as_ref().err().map(Failure::message).map(str::to_owned));
             result.map(|()| Done::default())
         };

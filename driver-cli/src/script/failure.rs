@@ -1,6 +1,7 @@
 //! Errors of the interface.
 
 use driver_core::guest::QmpRefusal;
+use driver_core::machine::Machine;
 use driver_core::{Error, MachineError};
 use zlink::introspect;
 
@@ -59,6 +60,16 @@ impl From<Error> for Failure {
             other => Self::RunFailed { message: with_sources(&other) },
         }
     }
+}
+
+/// The failure of a start of several machines, in upstream's words; none if none failed.
+pub(super) fn of_starts(failed: Vec<(&Machine, Error)>) -> Result<(), Failure> {
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let cause = |(machine, error): (&Machine, Error)| format!("{}: {}", machine.name(), Failure::from(error).message());
+    let causes: Vec<_> = failed.into_iter().map(cause).collect();
+    Err(Failure::MachineFailed { message: format!("Failed to start the following machines:\n{}", causes.join("\n")) })
 }
 
 impl From<QmpRefusal> for Failure {

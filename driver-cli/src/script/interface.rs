@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use driver_core::event::{Kind, Level};
-use driver_core::run::start_all;
+use driver_core::run::{Wanted, start_each};
 use futures::stream::iter;
 use futures::{Stream, StreamExt};
 use zlink::Reply;
 
 use super::call::{Interface, PointerButton, Replies, Severity, done, duration, qmp, ran, text};
 use super::console::Follower;
-use super::failure::Failure;
+use super::failure::{Failure, of_starts};
 use super::interact::interactive_shell;
 use super::lan::{self, Captured, Capturing, Counts, Faults, FlowCounts, LinkCounts, LinkDirection, Spread};
+use super::make::{self, Directories, Made};
 use super::reply::{Begun, Description, Done, Excerpt, MachineDescription, Properties, Ran, Text, Up, Waiting};
 use super::screen;
 use super::session::Said;
@@ -63,21 +64,38 @@ impl Interface {
         more: bool,
         span: Option<u64>,
     ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
-        self.for_all(more, span, "start all VMs", |machines| async move { start_all(&machines).await })
+        self.for_all(more, span, "start all VMs", |machines| async move { of_starts(start_each(&machines).await) })
     }
 
-    /// Waits until all machines are gone.
+    /// Makes a VM of a start command, on all LANs, that is none of those that the test declares, and does not start it.
+    #[zlink(more)]
+    async fn create_machine(
+        &self,
+        more: bool,
+        start_command: String,
+        name: Option<String>,
+        keep_machine_state: bool,
+    ) -> impl Stream<Item = Result<Reply<Made>, Failure>> + Unpin {
+        let session = self.session();
+        let wanted = Wanted { start_command, name, keep_state: keep_machine_state };
+        self.answer(more, "create a machine".into(), make::make(session.clone(), session.maker(), wanted))
+    }
+
+    /// Waits until all machines are gone. Lifts the run's deadline then.
     #[zlink(more)]
     async fn join_all(
         &self,
         more: bool,
         span: Option<u64>,
     ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        let session = self.session().clone();
         self.for_all(more, span, "wait for all VMs to finish", |machines| async move {
             for machine in machines {
                 machine.wait_for_shutdown(None).await?;
             }
-            Ok(())
+            session.deadline().lift();
+            session.start_timer(false);
+            Ok::<_, driver_core::Error>(())
         })
     }
 
@@ -129,10 +147,20 @@ impl Interface {
         })
     }
 
-    /// Says whether a machine runs.
+    /// Says whether a machine runs, and whether it takes commands.
     async fn is_up(&self, machine: String) -> Result<Up, Failure> {
-        let up = self.session().machine(&machine)?.is_up();
-        Ok(Up { up })
+        let machine = self.session().machine(&machine)?;
+        Ok(Up { up: machine.is_up(), ready: machine.takes_commands() })
+    }
+
+    /// Says where a machine keeps its state.
+    async fn directories(&self, machine: String) -> Result<Directories, Failure> {
+        make::directories(&self.session().machine(&machine)?)
+    }
+
+    /// Lets a machine with a start script, which must not run, keep its state in another directory.
+    async fn set_state_directory(&self, machine: String, path: String) -> Result<(), Failure> {
+        Ok(self.session().machine(&machine)?.keep_state_in(Path::new(&path))?)
     }
 
     /// Unplugs a machine from its first VLAN.
@@ -507,7 +535,7 @@ impl Interface {
         })
     }
 
-    /// Presses keys by their names, such as `ctrl-alt-f1`, and pauses.
+    /// Presses keys by their names, such as `ctrl-alt-f1`, and pauses. Recorded as a step unless told otherwise.
     #[zlink(more)]
     async fn send_key(
         &self,
@@ -515,10 +543,14 @@ impl Interface {
         machine: String,
         key: String,
         delay: f64,
+        log: Option<bool>,
         span: Option<u64>,
     ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
         self.verb(more, &machine, span, &format!("key {key}"), move |machine| async move {
-            done(machine.send_key(&key, duration(delay)).await)
+            done(match log {
+                Some(false) => machine.press_key(&key, duration(delay)).await,
+                Some(true) | None => machine.send_key(&key, duration(delay)).await,
+            })
         })
     }
 

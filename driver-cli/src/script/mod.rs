@@ -11,11 +11,13 @@
 mod call;
 mod capture;
 mod console;
+mod deadline;
 mod failure;
 mod interact;
 mod interface;
 mod interpreter;
 mod lan;
+mod make;
 mod output;
 mod package;
 mod problem;
@@ -36,6 +38,7 @@ use std::path::Path;
 use driver_core::spec::{Problem, TestSpec};
 
 pub use capture::Captures;
+pub use deadline::Deadline;
 pub use interpreter::{Interpreter, Options, ScriptOutcome};
 pub use prompt::Prompt;
 pub use server::Server;

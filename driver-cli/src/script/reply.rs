@@ -126,6 +126,8 @@ pub(super) struct MachineDescription {
 pub(super) struct Up {
     /// Launched and not gone; it may still be booting.
     pub(super) up: bool,
+    /// It takes commands.
+    pub(super) ready: bool,
 }
 
 /// A span that began.

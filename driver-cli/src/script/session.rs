@@ -11,12 +11,14 @@ use driver_core::console::Console;
 use driver_core::event::{Kind, Level, Recorder, Span, SpanId};
 use driver_core::lan::Vlan;
 use driver_core::machine::Machine;
+use driver_core::run::Maker;
 use driver_core::spec::python_name;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::capture::Captures;
+use super::deadline::Deadline;
 use super::failure::Failure;
 use super::output::Output;
 use super::reply::{Description, MachineDescription};
@@ -45,6 +47,10 @@ pub struct Test {
     pub consoles_shown: Arc<AtomicBool>,
     /// Where captures are that the script begins. The caller finishes those that are left.
     pub captures: Captures,
+    /// The deadline, which the script can lift; the caller sees to it.
+    pub deadline: Deadline,
+    /// Makes more machines, if the run can have them.
+    pub maker: Option<Maker>,
 }
 
 /// How the script said that it ended.
@@ -76,6 +82,8 @@ struct State {
     /// Commands that nobody waits for.
     detached: JoinSet<()>,
     said: Option<Said>,
+    /// The machines that the script made.
+    made: Vec<Machine>,
 }
 
 impl Session {
@@ -104,12 +112,28 @@ impl Session {
         &self.test.machines
     }
 
-    pub(super) fn machine(&self, name: &str) -> Result<&Machine, Failure> {
-        let found = self.test.machines.iter().find(|machine| machine.name() == name);
-        found.ok_or_else(|| {
-            let all: Vec<_> = self.test.machines.iter().map(Machine::name).collect();
+    pub(super) fn machine(&self, name: &str) -> Result<Machine, Failure> {
+        let state = self.state();
+        let all = || self.test.machines.iter().chain(&state.made);
+        all().find(|machine| machine.name() == name).cloned().ok_or_else(|| {
+            let all: Vec<_> = all().map(Machine::name).collect();
             Failure::NoSuchMachine { message: format!("no machine `{name}`; there are: {}", all.join(", ")) }
         })
+    }
+
+    /// Adds a machine that the script made, in the place of an earlier one of its name.
+    pub(super) fn add(&self, machine: Machine) {
+        let mut state = self.state();
+        state.made.retain(|other| other.name() != machine.name());
+        state.made.push(machine);
+    }
+
+    pub(super) fn maker(&self) -> Option<Maker> {
+        self.test.maker.clone()
+    }
+
+    pub(super) fn deadline(&self) -> &Deadline {
+        &self.test.deadline
     }
 
     pub(super) fn vlan(&self, number: i64) -> Result<&Vlan, Failure> {

@@ -5,6 +5,8 @@ mod check;
 #[cfg(test)]
 mod compatible;
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod endings;
 #[cfg(test)]
 mod lan;

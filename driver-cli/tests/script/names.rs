@@ -13,7 +13,7 @@ async fn machines_and_vlans() {
 from test_driver.machine import BaseMachine as Base, NspawnMachine as Nspawn, retry as retry_too
 from test_driver.driver import Driver
 from test_driver.vlan import VLan
-assert a_b.name == "a-b" and repr(client) == "<NspawnMachine client>"
+assert a_b.name == "a-b" and repr(client) == "<NspawnMachine 'client'>"
 assert machines == [a_b, client] == machines_nspawn == driver.machines and machines_qemu == []
 assert isinstance(a_b, Nspawn) and Nspawn is NspawnMachine and Base is BaseMachine and not isinstance(a_b, QemuMachine)
 assert repr(vlans) == "[<Vlan Nr. 1>]" and vlan1 is vlans[0] and isinstance(vlan1, VLan) and vlan1.nr == 1

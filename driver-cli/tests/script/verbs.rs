@@ -53,10 +53,7 @@ t.assertIn("timed out after", message(RequestedAssertionFailed, server.wait_unti
 t.assertIn("timed out", message(TimeoutExpired, server.wait_for_shutdown, short))
 server.crash()
 t.assertIn("not running", message(RequestedAssertionFailed, server.crash))
-refused = "machine server: {}: a machine of backend `container` has no {}"
-t.assertEqual(message(RequestedAssertionFailed, server.screenshot, "x"), refused.format("screenshot", "screen"))
-t.assertEqual(message(RequestedAssertionFailed, server.send_key, "ret"), refused.format("send_key", "keyboard"))
-t.assertIn("this version of Tandem has no such verb", message(MachineError, server.wait_for_x))
+t.assertIn("this version of Tandem has no such verb", message(MachineError, server.shell_interact))
 t.assertEqual(message(AttributeError, getattr, server, "fly"), "machine server has no attribute 'fly'")
 t.assertEqual(message(TypeError, server.succeed, 3), "a command is a str, not int")
 t.assertEqual(message(TypeError, server.wait_for_unit, 3), "a unit is a str, not int")
@@ -101,6 +98,38 @@ async fn machines_that_cannot_start_are_named() {
     let report = stage.break_down("start_all()\n").await;
     assert!(report.contains("Failed to start the following machines:\na: ") && report.contains("\nc: "), "{report}");
     assert!(!report.contains("\nb: "), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_cannot_start_is_named_in_the_same_words() {
+    let stage = Stage::new(&["a", "b"]);
+    stage.fake("a").boots(driver_core::fake::Booting::Unlaunched(Duration::ZERO, "no disk".into()));
+    let script = r#"
+from test_driver.errors import MachineError
+try:
+    start_all()
+    raise SystemExit("should have failed")
+except MachineError as error:
+    t.assertEqual(str(error), "Failed to start the following machines:\na: machine a: start: no disk")
+assert b.is_up() and not a.is_up()
+"#;
+    stage.pass(script).await;
+    let failure = stage.failure("start all VMs").unwrap();
+    assert!(failure.starts_with("Failed to start the following machines:"), "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_without_a_place_for_more_machines_says_so() {
+    let stage = Stage::new(&[]);
+    let report = stage.fail("create_machine('/bin/run-x-vm')\n").await;
+    assert!(report.ends_with("create_machine: this run has no place for more machines"), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_runs_itself_without_end_is_stopped() {
+    let stage = Stage::new(&[]);
+    let report = stage.fail("import sys\nsys.setrecursionlimit(200)\ntest_script()\n").await;
+    assert!(report.contains("RecursionError: maximum recursion depth exceeded"), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use netbridge::{CaptureOptions, LinkStats, Segment};
 
@@ -24,8 +24,7 @@ pub struct Vlan {
 struct Shared {
     id: VlanId,
     segment: Arc<Segment>,
-    /// Sorted.
-    machines: Vec<String>,
+    machines: RwLock<BTreeSet<String>>,
     output: PathBuf,
 }
 
@@ -38,7 +37,7 @@ impl Vlan {
         recorder: Recorder,
         output: impl Into<PathBuf>,
     ) -> Self {
-        let machines = machines.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+        let machines = RwLock::new(machines.into_iter().collect());
         Self { shared: Arc::new(Shared { id, segment, machines, output: output.into() }), recorder }
     }
 
@@ -48,8 +47,13 @@ impl Vlan {
     }
 
     /// The names of the machines that are on it, sorted.
-    pub fn machines(&self) -> &[String] {
-        &self.shared.machines
+    pub fn machines(&self) -> Vec<String> {
+        self.shared.machines.read().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Takes note that one more machine is on it.
+    pub(crate) fn join(&self, machine: &str) {
+        self.shared.machines.write().unwrap_or_else(PoisonError::into_inner).insert(machine.to_owned());
     }
 
     /// What carries its frames.
@@ -107,7 +111,7 @@ impl Vlan {
         let subject = Subject {
             name: self.to_string(),
             vlan: self.id(),
-            machines: self.machines().to_vec(),
+            machines: self.machines(),
             recorder: self.recorder.clone(),
         };
         Capture::begin(subject, &self.shared.output, file, |path| async move {
@@ -146,12 +150,13 @@ impl Vlan {
     }
 
     fn known(&self, machine: &str) -> Result<(), String> {
-        if self.machines().iter().any(|known| known == machine) {
+        let machines = self.machines();
+        if machines.iter().any(|known| known == machine) {
             return Ok(());
         }
-        let cure = match nearest(machine, self.machines().iter().map(String::as_str)) {
+        let cure = match nearest(machine, machines.iter().map(String::as_str)) {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("on it are: {}", self.machines().join(", ")),
+            None => format!("on it are: {}", machines.join(", ")),
         };
         Err(format!("no machine `{machine}` is on it; {cure}"))
     }

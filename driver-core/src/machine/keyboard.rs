@@ -17,14 +17,17 @@ impl Machine {
     /// Presses and releases a key, or several joined by `-` at the same time, and then waits for `delay`. Names are QEMU's (`ret`,
     /// `ctrl-alt-f1`); a single character stands for what types it on a US keyboard. An unknown key is refused.
     pub async fn send_key(&self, key: &str, delay: Duration) -> Result<(), Error> {
+        self.step(format!("sending key {}", quoted(key)), |machine| async move { machine.press_key(key, delay).await })
+            .await
+    }
+
+    /// The same without a step in the record, for keys of which there are many.
+    pub async fn press_key(&self, key: &str, delay: Duration) -> Result<(), Error> {
         const VERB: &str = "send_key";
-        let step = self.step(format!("sending key {}", quoted(key)), |machine| async move {
-            let boot = machine.launched(Again::NotAfterDeath).await?;
-            let keyboard = boot.guest.keyboard().ok_or_else(|| machine.lacks(VERB, KEYBOARD))?;
-            keyboard.check(key).map_err(|why| machine.cannot(VERB, &why))?;
-            press(&boot, keyboard, VERB, key, delay).await
-        });
-        step.await
+        let boot = self.launched(Again::NotAfterDeath).await?;
+        let keyboard = boot.guest.keyboard().ok_or_else(|| self.lacks(VERB, KEYBOARD))?;
+        keyboard.check(key).map_err(|why| self.cannot(VERB, &why))?;
+        press(&boot, keyboard, VERB, key, delay).await
     }
 
     /// Types a text, a key for each character, and waits for `delay` after each. A text with a character that no key types is refused before

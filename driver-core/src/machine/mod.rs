@@ -27,6 +27,7 @@ mod screen;
 mod shell;
 mod sockets;
 mod start;
+mod state;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -38,7 +39,7 @@ pub use screen::ScreenTexts;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -79,6 +80,16 @@ pub trait Launch: Send + Sync {
     /// interface.
     fn attachment(&self, _index: usize) -> Option<(Arc<Segment>, Attachment)> {
         None
+    }
+
+    /// The machine's own directory and the one that it shares with others, as a script in the run's namespaces sees them. They need not exist.
+    fn directories(&self) -> Option<(PathBuf, PathBuf)> {
+        None
+    }
+
+    /// Lets the machine keep its state in this directory from its next start on; false where it cannot.
+    fn keep_state_in(&self, _directory: &Path) -> bool {
+        false
     }
 
     /// Whether some machine of the run has this address.

@@ -1,5 +1,6 @@
 //! Reading text from a picture with tesseract.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, LazyLock};
@@ -34,8 +35,8 @@ pub(super) enum Unread {
     Picture(#[from] BadPicture),
     #[error("tesseract could not be run: {0}")]
     Run(#[from] std::io::Error),
-    #[error("OCR failed with {status}: {said}")]
-    Failed { status: std::process::ExitStatus, said: String },
+    #[error("OCR failed with exit code {code}: {said}")]
+    Failed { code: i32, said: String },
     #[error("tesseract had not read the screen after {} s", .0.as_secs())]
     Late(Duration),
 }
@@ -82,6 +83,30 @@ impl Tesseract {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(Unread::Failed { status: output.status, said })
+        // As a shell has it.
+        let code = output.status.code().or(output.status.signal().map(|signal| 128 + signal)).unwrap_or(-1);
+        Err(Unread::Failed { code, said })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_failed_reading_is_told_in_upstreams_words() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("tesseract");
+        for (script, told) in [
+            ("echo no data >&2; exit 3", "OCR failed with exit code 3: no data"),
+            ("kill -9 $$", "OCR failed with exit code 137: "),
+        ] {
+            std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+            std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+            let tesseract = Tesseract { program: program.clone() };
+            assert_eq!(tesseract.run(b"picture").await.unwrap_err().to_string(), told);
+        }
     }
 }

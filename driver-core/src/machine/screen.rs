@@ -141,7 +141,7 @@ impl Machine {
 
     fn tesseract(&self, verb: &str) -> Result<Tesseract, Error> {
         Tesseract::find().ok_or_else(|| {
-            let cause = "it reads the screen with the program `tesseract`, which is not on the PATH";
+            let cause = "OCR requested but `tesseract` is not available";
             MachineError::new(self.name(), verb, cause)
                 .cure("install it: `apt-get install tesseract-ocr` on Debian")
                 .into()

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use netbridge::Segment;
@@ -22,6 +23,8 @@ pub(super) struct Launcher {
     request: StartRequest,
     init: Arc<OwnedFd>,
     segments: BTreeMap<VlanId, Arc<Segment>>,
+    /// Where the machine keeps its state, if not where the request says.
+    state: Mutex<Option<PathBuf>>,
 }
 
 impl Launcher {
@@ -31,7 +34,16 @@ impl Launcher {
         init: Arc<OwnedFd>,
         segments: BTreeMap<VlanId, Arc<Segment>>,
     ) -> Self {
-        Self { backend, request, init, segments }
+        Self { backend, request, init, segments, state: Mutex::default() }
+    }
+
+    /// The request with the directory in which the machine keeps its state.
+    fn current(&self) -> StartRequest {
+        let request = self.request.clone();
+        match &*self.state.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(state) => StartRequest { state: state.clone(), ..request },
+            None => request,
+        }
     }
 }
 
@@ -39,7 +51,7 @@ impl Launcher {
 impl Launch for Launcher {
     async fn launch(&self, allow_reboot: bool, console: Console) -> Result<Arc<dyn Guest>, MachineError> {
         let descriptors = Descriptors { init: self.init.clone(), segments: self.segments.clone() };
-        self.backend.start(StartRequest { allow_reboot, ..self.request.clone() }, descriptors, console).await
+        self.backend.start(StartRequest { allow_reboot, ..self.current() }, descriptors, console).await
     }
 
     fn boots_at_once(&self) -> Option<usize> {
@@ -49,6 +61,20 @@ impl Launch for Launcher {
     fn attachment(&self, index: usize) -> Option<(Arc<Segment>, Attachment)> {
         let attachment = self.request.attachments.get(index)?;
         Some((self.segments.get(&attachment.vlan)?.clone(), attachment.clone()))
+    }
+
+    fn directories(&self) -> Option<(PathBuf, PathBuf)> {
+        let StartRequest { state, shared, .. } = self.current();
+        Some((state, shared))
+    }
+
+    fn keep_state_in(&self, directory: &Path) -> bool {
+        // Others have disks that only they can use.
+        let can = self.request.machine.start_script.is_some();
+        if can {
+            *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Some(directory.to_owned());
+        }
+        can
     }
 
     fn is_taken(&self, address: IpAddr) -> bool {

@@ -9,6 +9,7 @@ mod directory;
 mod keeper;
 mod lans;
 mod launcher;
+mod maker;
 mod namespaces;
 mod start_all;
 mod state;
@@ -22,7 +23,7 @@ use futures::future::join_all;
 use netbridge::Namespace;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, StartRequest};
 use crate::error::Error;
 use crate::event::Recorder;
 use crate::lan::Vlan;
@@ -35,11 +36,13 @@ use directory::RunDirectory;
 use keeper::{Keeper, Leftovers};
 use lans::Lans;
 use launcher::Launcher;
+use maker::Workshop;
 use namespaces::Namespaces;
 
 pub use directory::IDS;
+pub use maker::{Maker, Wanted};
 pub use namespaces::within;
-pub use start_all::start_all;
+pub use start_all::{start_all, start_each};
 pub use state::StateDirectories;
 
 /// What is wrong with a test on this host, all of it, before anything starts. Changes nothing.
@@ -91,6 +94,8 @@ struct Parts<'a> {
 pub struct Run {
     machines: Vec<Machine>,
     vlans: Vec<Vlan>,
+    /// Makes more of them; there once the run has started.
+    maker: Option<Maker>,
     /// Taken when the run ends.
     ground: Option<Ground>,
 }
@@ -106,6 +111,7 @@ struct Ground {
 impl Drop for Run {
     fn drop(&mut self) {
         // Before what they live in.
+        drop(self.maker.take().map(|maker| maker.close()));
         self.machines.clear();
         self.vlans.clear();
         let ground = self.ground.take();
@@ -166,12 +172,14 @@ impl Run {
         let keeper = keeper.map_err(|error| broken("start the run's keeper", error))?;
         // From here on whatever fails is undone by the keeper.
         let ground = Ground { network: None, keeper: Some(keeper), namespaces, directory };
-        let mut run = Self { machines: Vec::new(), vlans: Vec::new(), ground: Some(ground) };
+        let mut run = Self { machines: Vec::new(), vlans: Vec::new(), maker: None, ground: Some(ground) };
         let lans = Lans::make(spec.lan, &plan, &recorder).await?;
         run.ground_mut().network.clone_from(&lans.network);
         let parts = Parts { backends, plan: &plan, lans: &lans, cgroups: &cgroups, recorder: &recorder, output, state };
         run.machines = run.ground().make_machines(spec, &parts)?;
         run.vlans = lans.vlans(spec, &recorder, output);
+        let shared = run.ground().shared(state);
+        run.maker = Some(run.make_maker(spec, backends, lans, shared, (&plan, &cgroups), (&recorder, output)));
         Ok(run)
     }
 
@@ -200,6 +208,11 @@ impl Run {
         self.vlans.iter().find(|vlan| vlan.id() == id)
     }
 
+    /// Makes machines that join the run while it goes on. They are none of [`machines`](Self::machines).
+    pub fn maker(&self) -> &Maker {
+        self.maker.as_ref().expect("it is taken only where the run ends")
+    }
+
     /// A private directory (mode 0700) for the run's sockets; removed with the run.
     pub fn directory(&self) -> &Path {
         self.ground().directory.path()
@@ -218,7 +231,9 @@ impl Run {
     /// Ends all machines as a power cut would, and removes everything that the run made but its output. Returns what could not be undone.
     pub async fn finish(mut self) -> Vec<io::Error> {
         let mut failures = Vec::new();
-        let released = join_all(self.machines.iter().map(Machine::release)).await;
+        let made = self.maker.take().map(|maker| maker.close()).unwrap_or_default();
+        let released = join_all(self.machines.iter().chain(&made).map(Machine::release)).await;
+        drop(made);
         failures.extend(released.into_iter().filter_map(Result::err).map(io::Error::other));
         self.machines.clear();
         self.vlans.clear();
@@ -231,6 +246,44 @@ impl Run {
             drop(directory);
         }
         failures
+    }
+
+    fn make_maker(
+        &self,
+        spec: &TestSpec,
+        backends: &[Arc<dyn Backend>],
+        lans: Lans,
+        shared: PathBuf,
+        (plan, cgroups): (&NetworkPlan, &Cgroups),
+        (recorder, output): (&Recorder, &Path),
+    ) -> Maker {
+        let ground = self.ground();
+        let request = StartRequest {
+            run: self.name().into(),
+            machine: MachineSpec::new("", ""),
+            hosts: plan.hosts(""),
+            attachments: Vec::new(),
+            state: ground.directory.state(),
+            shared,
+            sockets: ground.directory.sockets(),
+            cgroups: cgroups.roots().to_vec(),
+            first_id: None,
+            allow_reboot: false,
+            boot_timeout: spec.boot_timeout,
+            machined: spec.machined,
+        };
+        Maker::new(Workshop {
+            backends: backends.to_vec(),
+            vlans: self.vlans.clone(),
+            recorder: recorder.clone(),
+            options: Options { boot_timeout: spec.boot_timeout, ..Options::new(output) },
+            init: ground.namespaces.handle().clone(),
+            request,
+            names: spec.machines.iter().map(|machine| machine.name.clone()).collect(),
+            count: spec.machines.len(),
+            made: Vec::new(),
+            lans,
+        })
     }
 
     fn ground(&self) -> &Ground {

@@ -13,6 +13,22 @@ use crate::machine::Machine;
 /// Starts these machines at the same time, or as many as their backend boots at once: then the next starts when the boot of an earlier one is
 /// over. Returns when the last was launched. Fails with every failure, after all have either started or failed.
 pub async fn start_all(machines: &[Machine]) -> Result<(), Error> {
+    let failed = start_each(machines).await;
+    match failed.len() {
+        0 => Ok(()),
+        1 => Err(failed.into_iter().next().expect("there is one").1),
+        _ => {
+            let names: Vec<&str> = failed.iter().map(|(machine, _)| machine.name()).collect();
+            let causes: Vec<String> =
+                failed.iter().map(|(machine, error)| format!("{}: {error}", machine.name())).collect();
+            let text = format!("Failed to start the following machines:\n{}", causes.join("\n"));
+            Err(MachineError::new(names.join(", "), "start", text).into())
+        }
+    }
+}
+
+/// The same, with those that failed and why.
+pub async fn start_each(machines: &[Machine]) -> Vec<(&Machine, Error)> {
     let turns = turns(machines);
     let started = machines.iter().map(|machine| async {
         let Some(turns) = turns.get(backend_name(machine)) else { return (machine.start().await, None) };
@@ -26,19 +42,7 @@ pub async fn start_all(machines: &[Machine]) -> Result<(), Error> {
         (result, Some(AbortOnDropHandle::new(boot)))
     });
     let (results, _boots): (Vec<_>, Vec<_>) = join_all(started).await.into_iter().unzip();
-    let failed: Vec<(&Machine, Error)> =
-        machines.iter().zip(results).filter_map(|(machine, result)| Some((machine, result.err()?))).collect();
-    match failed.len() {
-        0 => Ok(()),
-        1 => Err(failed.into_iter().next().expect("there is one").1),
-        _ => {
-            let names: Vec<&str> = failed.iter().map(|(machine, _)| machine.name()).collect();
-            let causes: Vec<String> =
-                failed.iter().map(|(machine, error)| format!("{}: {error}", machine.name())).collect();
-            let text = format!("Failed to start the following machines:\n{}", causes.join("\n"));
-            Err(MachineError::new(names.join(", "), "start", text).into())
-        }
-    }
+    machines.iter().zip(results).filter_map(|(machine, result)| Some((machine, result.err()?))).collect()
 }
 
 /// The turns to boot of each backend that has a number of them.

@@ -1,6 +1,7 @@
 //! VMs that upstream's kind of start script boots.
 
 mod machines;
+mod made;
 mod vlan;
 
 use std::time::{Duration, Instant};

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from time import monotonic, sleep
 
-from test_driver.duration import FIFTEEN_MINUTES, Duration, optional_seconds, plain_seconds, seconds
+from test_driver.duration import FIFTEEN_MINUTES, Duration, deprecated, optional_seconds, plain_seconds, seconds
 from test_driver.errors import MachineError, RequestedAssertionFailed
 from test_driver.machine.impossible import refusal
 from test_driver.retry import retry, timed_out
@@ -76,9 +77,10 @@ class BaseMachine:
         self._driver = driver
         self._backend = backend
         self._console_place = (0, 0)
+        self._disconnected = False
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}>"
+        return f"<{type(self).__name__} {self.name!r}>"
 
     # A type checker that saw it would take any name for a verb.
     if not TYPE_CHECKING:
@@ -100,6 +102,15 @@ class BaseMachine:
         """Starts the machine if need be and waits until it takes commands."""
         self.execute("true")
 
+    @property
+    def connected(self) -> bool:
+        """Whether the machine takes commands. Set to ``False``, the next call waits until it has gone down and come up again."""
+        return not self._disconnected and bool(self._up()["ready"])
+
+    @connected.setter
+    def connected(self, connected: bool) -> None:
+        self._disconnected = not connected
+
     def shutdown(self) -> None:
         """Powers the machine off and waits until it is gone. Does nothing if it does not run."""
         self._wait("Shutdown")
@@ -107,6 +118,11 @@ class BaseMachine:
     def crash(self) -> None:
         """Ends the machine as a power cut would."""
         self._wait("Crash")
+
+    def release(self) -> None:
+        """Ends the machine as a power cut would, if it runs. The driver does so with all machines at the end of the test."""
+        if self.booted:
+            self.crash()
 
     def reboot(self) -> None:
         """Reboots the machine."""
@@ -124,11 +140,39 @@ class BaseMachine:
 
     def is_up(self) -> bool:
         """Whether the machine runs."""
-        return bool(self._driver.client.call("IsUp", {"machine": self.name})["up"])
+        return self.booted
 
     @property
     def booted(self) -> bool:
-        return self.is_up()
+        """Whether the machine was started and is not gone."""
+        return bool(self._up()["up"])
+
+    @property
+    def state_dir(self) -> Path:
+        """The machine's own directory, which lives as long as the run."""
+        return self._place("state")
+
+    @state_dir.setter
+    def state_dir(self, directory: str | os.PathLike[str]) -> None:
+        """Lets a machine with a start script, which must not run, go on with the disks of another."""
+        path = os.path.abspath(directory)
+        self._driver.client.call("SetStateDirectory", {"machine": self.name, "path": path})
+
+    @property
+    def shared_dir(self) -> Path:
+        """The directory that all machines with start scripts share."""
+        return self._place("shared")
+
+    def cleanup_statedir(self) -> None:
+        """Removes what the machine, which must not run, keeps from one boot to the next."""
+        from test_driver.machine.state import remove
+
+        directory = self.state_dir
+        why = "it runs; shut it down before" if self.booted else remove(directory)
+        if why is not None:
+            raise RequestedAssertionFailed(f"machine {self.name}: cleanup_statedir: {why}")
+        self.log(f"deleting machine state directory {directory}")
+        self.log("if you want to keep the machine state, pass --keep-machine-state")
 
     def block(self) -> None:
         """Unplugs the machine from its first VLAN."""
@@ -183,12 +227,18 @@ class BaseMachine:
         limit = seconds(timeout, "wait_until_fails")
         return self._output("WaitUntilFails", command=command, timeout=limit)
 
-    def sleep(self, secs: float | None = None, duration: timedelta | None = None) -> None:
+    def sleep(self, secs: Duration | None = None, duration: Duration | None = None) -> None:
         """Sleeps in the machine, by its clock."""
-        given = secs if duration is None else duration
-        if given is None:
+        if duration is not None:
+            if secs is not None:
+                raise TypeError("sleep(): give either duration or secs, not both")
+            length = seconds(duration, "sleep")
+        elif secs is not None:
+            deprecated("sleep(): secs is deprecated. Use duration instead.")
+            length = plain_seconds(secs, "sleep")
+        else:
             raise TypeError("sleep(): a duration is missing")
-        self._wait("Sleep", seconds=plain_seconds(given, "sleep"))
+        self._wait("Sleep", seconds=length)
 
     # Units
 
@@ -295,6 +345,44 @@ class BaseMachine:
                 self.log(f"Last chance to match /{regexp}/ on TTY{tty}, which currently contains: {shown}")
                 raise timed_out(limit)
 
+    def dump_tty_contents(self, tty: str) -> None:
+        """Writes the text of a virtual terminal to the machine's journal."""
+        lines = (line.rstrip() for line in self.get_tty_text(tty).splitlines())
+        text = "\n".join(lines).replace("'", "'\\''")
+        self.execute(f"printf '%s\\n' '{text}' | systemd-cat")
+
+    # Windows
+
+    def get_window_names(self) -> list[str]:
+        """The titles of the windows of the machine's X server."""
+        from test_driver.machine.x11 import window_names
+
+        return window_names(self)
+
+    def wait_for_window(self, regexp: str | re.Pattern[str], timeout: Duration = FIFTEEN_MINUTES) -> None:
+        """Waits until a regular expression matches a window's title."""
+        from test_driver.machine.looking import wait_for_match
+
+        limit = seconds(timeout, "wait_for_window")
+        with self.nested("waiting for a window to appear"):
+            last = wait_for_match(regexp, self.get_window_names, limit)
+            if last is not None:
+                names = ", ".join(last)
+                self.log(f"Last chance to match {regexp} on the window list, which currently contains: {names}")
+                raise timed_out(limit)
+
+    def wait_for_x(self, timeout: Duration = FIFTEEN_MINUTES) -> None:
+        """Waits until the machine has reached its graphical target and its X server is there."""
+        self._wait_for_x(
+            "journalctl -b SYSLOG_IDENTIFIER=systemd | grep 'Reached target Current graphical' && [ -e /tmp/.X11-unix/X0 ]",
+            timeout,
+        )
+
+    def _wait_for_x(self, command: str, timeout: Duration) -> None:
+        limit = seconds(timeout, "wait_for_x")
+        with self.nested("waiting for the X11 server"):
+            self._output("WaitUntilSucceeds", command=command, timeout=limit)
+
     # Screen, keyboard, pointer
 
     def screenshot(self, filename: str) -> None:
@@ -322,7 +410,7 @@ class BaseMachine:
 
     def send_key(self, key: str, delay: Duration | None = _KEY_DELAY, log: bool | None = True) -> None:
         """Presses a key, or several at the same time: ``ret``, ``a``, ``ctrl-alt-f1``."""
-        self._wait("SendKey", key=key, delay=optional_seconds(delay, "send_key") or 0.0)
+        self._wait("SendKey", key=key, delay=optional_seconds(delay, "send_key") or 0.0, log=bool(log))
 
     def send_chars(self, chars: str, delay: Duration | None = _KEY_DELAY) -> None:
         """Types characters on the keyboard."""
@@ -343,6 +431,10 @@ class BaseMachine:
     def send_monitor_command(self, command: str) -> str:
         """Runs a line of QEMU's human monitor and returns what it prints."""
         return self._output("MonitorCommand", command=command)
+
+    def wait_for_monitor_prompt(self) -> str:
+        """Waits until QEMU's monitor takes commands."""
+        return self.send_monitor_command("")
 
     @property
     def qmp_client(self) -> QMPSession:
@@ -390,6 +482,7 @@ class BaseMachine:
 
     def copy_from_vm(self, source: str, target_dir: str = "") -> None:
         """The old name of ``copy_from_machine``."""
+        deprecated("Use copy_from_machine() instead")
         self.copy_from_machine(source, target_dir)
 
     @property
@@ -421,7 +514,29 @@ class BaseMachine:
         return (ran["status"], ran["stdout"])
 
     def _wait(self, method: str, **parameters: Any) -> Parameters:
+        if self._disconnected:
+            self._wait_for_new_boot()
         return self._driver.client.wait(method, self._call(parameters), self._driver.tick)
+
+    def _wait_for_new_boot(self) -> None:
+        """Waits until the machine takes no commands any more: it then takes them again when it has booted."""
+        limit = self._driver.boot_timeout
+        began = monotonic()
+        while self._up()["ready"]:
+            if monotonic() - began > limit:
+                raise RuntimeError("Shell did not start in time")
+            if (tick := self._driver.tick) is not None:
+                tick()
+            sleep(0.02)
+        self._disconnected = False
+
+    def _up(self) -> Parameters:
+        return self._driver.client.call("IsUp", {"machine": self.name})
+
+    def _place(self, which: str) -> Path:
+        from pathlib import Path
+
+        return Path(self._driver.client.call("Directories", {"machine": self.name})[which])
 
     def _screen_texts(self) -> Iterator[str]:
         """The texts on the screen. Closing the iterator stops the reading."""
@@ -444,9 +559,54 @@ class BaseMachine:
 class QemuMachine(BaseMachine):
     """A VM."""
 
+    def is_up(self) -> bool:
+        """Whether the machine runs and takes commands."""
+        up = self._up()
+        return not self._disconnected and bool(up["up"] and up["ready"])
+
 
 class NspawnMachine(BaseMachine):
-    """A container."""
+    """A container. Its screen and keyboard are those of its X server, by programs that are installed in it."""
+
+    def send_key(self, key: str, delay: Duration | None = _KEY_DELAY, log: bool | None = True) -> None:
+        """Presses a key, or several at the same time: ``ret``, ``a``, ``ctrl-alt-f1``."""
+        from contextlib import nullcontext
+
+        from test_driver.machine.x11 import press
+
+        pause = optional_seconds(delay, "send_key")
+        self._call({"key": key})
+        with self.nested(f"sending key {key!r}") if log else nullcontext():
+            press(self, key)
+            sleep(pause or 0.0)
+
+    def send_chars(self, chars: str, delay: Duration | None = _KEY_DELAY) -> None:
+        """Types characters on the keyboard."""
+        self._call({"text": chars})
+        with self.nested(f"sending keys {chars!r}"):
+            for char in chars:
+                self.send_key(char, delay, log=False)
+
+    def screenshot(self, filename: str) -> None:
+        """Saves what the screen shows as a PNG file, in the output directory unless the name has a ``/``."""
+        from test_driver.machine.x11 import picture
+
+        self._call({"file": os.fspath(filename)})
+        name = filename if "." in filename else f"{filename}.png"
+        path = name if "/" in name else os.path.join(self.out_dir, name)
+        with self.nested(f"making screenshot {path}", {"image": os.path.basename(path)}):
+            png = picture(self, "screenshot")
+            with open(path, "wb") as file:
+                file.write(png)
+
+    def wait_for_x(self, timeout: Duration = FIFTEEN_MINUTES) -> None:
+        """Waits until the machine's X server answers."""
+        self._wait_for_x("xwininfo -root", timeout)
+
+    def _screen_texts(self) -> Iterator[str]:
+        from test_driver.machine.x11 import texts
+
+        return texts(self, "get_screen_text")
 
 
 __all__ = ["BaseMachine", "CommandResult", "MachineError", "NspawnMachine", "QemuMachine", "retry"]

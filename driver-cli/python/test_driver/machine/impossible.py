@@ -13,13 +13,8 @@ _MISSING = frozenset(
     [
         "create_efi_vars",
         "dump_efi_vars",
-        "dump_tty_contents",
-        "get_window_names",
         "read_efi_vars",
         "switch_root",
-        "wait_for_monitor_prompt",
-        "wait_for_window",
-        "wait_for_x",
         "write_efi_vars",
     ]
 )

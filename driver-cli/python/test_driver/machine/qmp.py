@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 
+from test_driver.duration import plain_seconds
 from test_driver.errors import QMPAPIError, RequestedAssertionFailed
 
 TYPE_CHECKING = False
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
+    from test_driver.duration import Duration
     from test_driver.machine import BaseMachine
 
 
@@ -31,14 +33,15 @@ class QMPSession:
             yield event
 
     def wait_for_event(
-        self, timeout: float = 600.0, event_filter: Callable[[dict[str, Any]], bool] | None = None
+        self, timeout: Duration = 600.0, event_filter: Callable[[dict[str, Any]], bool] | None = None
     ) -> dict[str, Any]:
         """Waits for an event, or for one that the filter wants."""
-        until = time.monotonic() + timeout
+        limit = plain_seconds(timeout, "wait_for_event")
+        until = time.monotonic() + limit
         while (event := self._next(max(0.0, until - time.monotonic()))) is not None:
             if event_filter is None or event_filter(event):
                 return event
-        raise RequestedAssertionFailed(f"no such QMP event came within {timeout} seconds")
+        raise RequestedAssertionFailed(f"no such QMP event came within {limit} seconds")
 
     def _next(self, timeout: float) -> dict[str, Any] | None:
         try:
