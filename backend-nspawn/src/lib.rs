@@ -29,9 +29,12 @@ mod journal;
 mod launch;
 mod notify;
 mod preflight;
+mod process;
 mod scope;
 mod spawn;
+mod start_script;
 mod tree;
 mod userns;
+mod wires;
 
 pub use backend::Nspawn;
