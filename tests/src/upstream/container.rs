@@ -1,6 +1,7 @@
 //! A container's `run-NAME-nspawn`, the `run-nspawn` that it runs, and the system that this boots: a systemd of the host's /usr, whose init
 //! finds an empty root directory and fills it, as that of NixOS does.
 
+use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -81,7 +82,7 @@ impl Container {
         let cmdline = json!(["systemd.unit=test.target", "--log-target=console", "--show-status=yes"]);
         let name = &self.name;
         let (system, wrapper) = (system.display(), wrapper.display());
-        let options: String = self.options.iter().map(|option| format!(" '{option}'")).collect();
+        let options = self.options.iter().fold(String::new(), |text, option| text + " '" + option + "'");
         // systemd-nspawn of other distributions than NixOS wants a /usr, and the programs there their loader.
         let text = format!(
             "#!/bin/sh\n\
@@ -107,9 +108,8 @@ impl Container {
         for name in ETC {
             let source = Path::new("/etc").join(name);
             if source.exists() {
-                let status = Command::new("cp").arg("-aL").args([&source, &system.join("etc")]).status();
-                // Links in it may lead nowhere.
-                status?;
+                // A failure is no matter: links in it may lead nowhere.
+                Command::new("cp").arg("-aL").args([&source, &system.join("etc")]).output()?;
             }
         }
         let etc = |name: &str, text: String| fs::write(system.join("etc").join(name), text);
@@ -134,22 +134,22 @@ impl Container {
         let mut text = String::from("127.0.0.1 localhost\n::1 localhost\n");
         let vlan = self.interfaces.first().map_or(1, |interface| interface.vlan);
         for (name, node) in &self.hosts {
-            text.push_str(&format!("192.168.{vlan}.{node} {name}\n2001:db8:{vlan}::{node} {name}\n"));
+            let _ = write!(text, "192.168.{vlan}.{node} {name}\n2001:db8:{vlan}::{node} {name}\n");
         }
         text
     }
 
     /// What gives its interfaces their addresses.
     fn addresses(&self) -> String {
-        let start = |Interface { name, vlan }: &Interface| {
-            let node = self.node;
-            format!(
+        let node = self.node;
+        let start = |text: String, Interface { name, vlan }: &Interface| {
+            text + &format!(
                 "ExecStart=ip address add 192.168.{vlan}.{node}/24 dev {name}\n\
                  ExecStart=ip address add 2001:db8:{vlan}::{node}/64 dev {name} nodad\n\
                  ExecStart=ip link set {name} up\n"
             )
         };
-        let starts: String = self.interfaces.iter().map(start).collect();
+        let starts = self.interfaces.iter().fold(String::new(), start);
         if starts.is_empty() { "ExecStart=true\n".into() } else { starts }
     }
 }
