@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use driver_core::spec::VlanId;
-use tandem_tests::stage::{Stage, container};
+use tandem_tests::stage::{Stage, container, vm};
 use tandem_tests::upstream::Container;
 use tandem_tests::{TestResult, requirement};
 
 use super::PATIENCE;
 use super::machines::Scripts;
+
+/// An emulated machine takes long to boot on a busy host.
+const BOOT: Duration = Duration::from_secs(180);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nspawn_start_scripts_plug_themselves_in() -> TestResult {
@@ -77,4 +80,23 @@ async fn nspawn_start_scripts_of_two_runs_do_not_meet() -> TestResult {
     two.succeed("ping -c 1 -W 5 192.168.1.254", None).await?;
     drop(two);
     second.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nspawn_start_scripts_and_vms_are_on_one_lan() -> TestResult {
+    if !requirement::virtual_machines() {
+        return Ok(());
+    }
+    let scripts = Scripts::make()?;
+    let stage = Stage::boot(vec![scripts.machine("box", 1, &[1])?, vm("vm")]).await?;
+    let (scripted, vm) = (stage.machine("box"), stage.machine("vm"));
+    vm.wait_until_succeeds("ping -4 -c 1 -W 5 box", BOOT).await?;
+    scripted.succeed("ping -c 1 -W 5 192.168.1.2 && ping -c 1 -W 5 2001:db8:1::2", None).await?;
+    // A container that starts again is there again.
+    scripted.crash().await?;
+    vm.fail("ping -4 -c 1 -W 1 box", None).await?;
+    scripted.start().await?;
+    vm.wait_until_succeeds("ping -4 -c 1 -W 5 box", PATIENCE).await?;
+    drop((scripted, vm));
+    stage.finish().await
 }

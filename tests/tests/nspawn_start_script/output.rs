@@ -32,7 +32,8 @@ async fn nspawn_start_scripts_may_say_much() -> TestResult {
     }
     let scripts = Scripts::make()?;
     let mut container = Container::new("one", 1, &[]);
-    container.init = "seq 50000".to_owned();
+    // At its start systemd throws away what is still in the terminal's buffer.
+    container.init = "seq 50000; sleep 1".to_owned();
     let mut one = scripts.boots(&container)?;
     let path = scripts.path().join("loud");
     let inner = one.start_script.take().ok_or("no script")?;
