@@ -24,11 +24,9 @@ use crate::console::Keyboard;
 use crate::exec::Shell;
 use crate::journal;
 use crate::notify::{self, Said};
+use crate::origin::{Asked, Origin};
 use crate::process::CLEAN_UP;
 use crate::start_script;
-
-/// Exit status of systemd-nspawn after the container asked for a reboot (its `--keep-unit`, as systemd-nspawn@.service relies on).
-const REBOOT: i32 = 133;
 
 /// systemd's signals for powering off and rebooting, counted from SIGRTMIN.
 const POWER_OFF: i32 = 4;
@@ -59,14 +57,6 @@ struct Shared {
     live: Mutex<Live>,
 }
 
-/// What boots the container.
-enum Origin {
-    /// The systemd-nspawn at this path, started by us.
-    Nspawn(PathBuf),
-    /// A start script at this path.
-    Script(PathBuf),
-}
-
 /// What of the container can be used right now.
 #[derive(Default)]
 struct Live {
@@ -75,10 +65,8 @@ struct Live {
     ports: Arc<Vec<Port>>,
     keyboard: Option<Arc<Keyboard>>,
     cursor: Option<String>,
-    /// The driver has asked for the reboot that comes.
-    rebooting: bool,
-    /// The driver has asked for the power-off that comes.
-    stopping: bool,
+    /// What the driver has asked for and is yet to come.
+    asked: Asked,
 }
 
 impl Live {
@@ -150,29 +138,18 @@ async fn supervise(shared: Arc<Shared>, boot: Boot, mut handles: watch::Receiver
         drop(process);
         let _ = timeout(LAST_WORDS, lines).await;
         console.abort();
-        let (rebooting, stopping) = {
+        let asked = {
             let mut live = shared.live();
-            let asked = (live.rebooting, live.stopping);
+            let asked = live.asked;
             live.clear();
             asked
         };
-        match status {
+        let status = match status {
             Err(exit) => break exit,
-            // What a start script makes of systemd-nspawn's status is its own affair.
-            Ok(_) if shared.by_script() && rebooting => {}
-            Ok(_) if shared.by_script() && stopping => break Exit::PoweredOff,
-            Ok(0) => break Exit::PoweredOff,
-            // Above 128, but a status of its own.
-            Ok(REBOOT) if rebooting || shared.request.allow_reboot => {}
-            Ok(REBOOT) => break Exit::PoweredOff,
-            Ok(status) if shared.by_script() => {
-                break Exit::Died(format!("{} (status {status})", start_script::ENDED_EARLY));
-            }
-            Ok(status @ 129..) => {
-                let signal = status - 128;
-                break Exit::Died(format!("something outside of the run killed it (systemd-nspawn, signal {signal})"));
-            }
-            Ok(status) => break Exit::Died(format!("systemd-nspawn ended with status {status}")),
+            Ok(status) => status,
+        };
+        if let Some(exit) = shared.origin.ended(status, asked, shared.request.allow_reboot) {
+            break exit;
         }
         shared.life.tell(Standing::Booting);
         match shared.boot().await {
@@ -185,11 +162,7 @@ async fn supervise(shared: Arc<Shared>, boot: Boot, mut handles: watch::Receiver
 
 impl Shared {
     async fn boot(&self) -> Result<Boot, MachineError> {
-        let console = self.life.console();
-        let boot = match &self.origin {
-            Origin::Nspawn(program) => boot::start(program, &self.request, &self.descriptors, console).await,
-            Origin::Script(script) => start_script::boot(script, &self.request, &self.descriptors, console).await,
-        };
+        let boot = self.origin.boot(&self.request, &self.descriptors, self.life.console()).await;
         let mut boot = boot.map_err(|error| self.life.error("start", &error).source(error))?;
         let mut live = self.live();
         live.ports = Arc::new(std::mem::take(&mut boot.ports));
@@ -209,7 +182,7 @@ impl Shared {
                 status = boot.process.wait() => {
                     return match status {
                         _ if self.life.is_to_be_killed() => Err(Exit::Killed),
-                        Ok(_) if self.by_script() && !up => Err(Exit::Died(start_script::ENDED_EARLY.into())),
+                        Ok(_) if self.origin.is_script() && !up => Err(Exit::Died(start_script::ENDED_EARLY.into())),
                         Ok(status) => Ok(status),
                         Err(error) => Err(Exit::Died(format!("its process cannot be waited for: {error}"))),
                     };
@@ -220,7 +193,7 @@ impl Shared {
                     let exit = Exit::Died(format!("it was not ready {waited} s after its start (`boot-timeout`)"));
                     return Err(self.end(boot, exit).await);
                 }
-                _ = waiting.tick(), if !up && self.by_script() => {
+                _ = waiting.tick(), if !up && self.origin.is_script() => {
                     let name = &self.request.machine.name;
                     let text = format!("still waiting for container '{name}' to reach ready state...");
                     self.life.console().recorder().message(Level::Info, text);
@@ -294,11 +267,6 @@ impl Shared {
         exit
     }
 
-    /// Whether a start script boots it.
-    fn by_script(&self) -> bool {
-        matches!(self.origin, Origin::Script(_))
-    }
-
     fn live(&self) -> MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -350,32 +318,37 @@ impl Guest for Container {
 
     async fn stop(&self) -> Result<(), MachineError> {
         let operation = "power off";
-        if !self.shared.by_script() {
+        if !self.shared.origin.is_script() {
             return self.tell(operation, POWER_OFF);
         }
         // By a command, as upstream does: what the container's init is, only its start script knows.
-        self.shared.live().stopping = true;
+        self.shared.live().asked.power_off = true;
         let command = Command::new("systemctl poweroff").timeout(Some(POWER_OFF_LIMIT));
-        match self.run(command).await {
-            Ok(output) if output.status != 0 => {
+        let failure = match self.run(command).await {
+            // What it asks for may end it by a signal.
+            Ok(output) if output.status == 0 || output.status > 128 => return Ok(()),
+            Ok(output) => {
                 let said = String::from_utf8_lossy(&output.stderr);
                 let cause = format!("`systemctl poweroff` failed with status {}: {}", output.status, said.trim());
-                Err(self.shared.life.error(operation, cause))
+                self.shared.life.error(operation, cause)
             }
-            Err(error) if !error.gone => Err(error),
-            _ => Ok(()),
-        }
+            // Gone is what was asked for.
+            Err(error) if error.gone => return Ok(()),
+            Err(error) => error,
+        };
+        self.shared.live().asked.power_off = false;
+        Err(failure)
     }
 
     async fn reboot(&self) -> Result<(), MachineError> {
-        self.shared.live().rebooting = true;
+        self.shared.live().asked.reboot = true;
         self.tell("reboot", REBOOT_SIGNAL)?;
         self.shared.life.tell(Standing::Booting);
         Ok(())
     }
 
     fn end_limit(&self) -> Duration {
-        if self.shared.by_script() { CLEAN_UP } else { Duration::ZERO }
+        if self.shared.origin.is_script() { CLEAN_UP } else { Duration::ZERO }
     }
 
     async fn kill(&self) -> Result<(), MachineError> {

@@ -28,6 +28,7 @@ mod guest_files;
 mod journal;
 mod launch;
 mod notify;
+mod origin;
 mod preflight;
 mod process;
 mod scope;
