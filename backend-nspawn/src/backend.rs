@@ -29,8 +29,8 @@ impl Backend for Nspawn {
         "container"
     }
 
-    fn preflight(&self, _machines: &[&MachineSpec]) -> Vec<Problem> {
-        preflight::host()
+    fn preflight(&self, machines: &[&MachineSpec]) -> Vec<Problem> {
+        preflight::host(machines)
     }
 
     fn check(&self, machine: &MachineSpec) -> Vec<Problem> {
@@ -43,6 +43,9 @@ impl Backend for Nspawn {
         descriptors: Descriptors,
         console: Console,
     ) -> Result<Arc<dyn Guest>, MachineError> {
+        if request.machine.start_script.is_some() {
+            return Ok(Arc::new(Container::start_by_script(request, descriptors, console).await?));
+        }
         let Some(program) = argv::find() else {
             return Err(MachineError::new(&request.machine.name, "start", "systemd-nspawn is not on the PATH"));
         };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use driver_core::backend::{Descriptors, StartRequest};
 use driver_core::console::Console;
 use driver_core::event::Level;
-use driver_core::process::{Child, wait_readable};
+use driver_core::process::wait_readable;
 use driver_core::run::{cgroup, within};
 use driver_core::spec::Machined;
 use netbridge::{Namespace, Port};
@@ -19,10 +19,12 @@ use tokio::task::JoinHandle;
 
 use crate::argv::{self, Shown, place};
 use crate::channel::Channel;
-use crate::console::{self, Keyboard};
+use crate::console::Keyboard;
 use crate::launch::{self, Device, Kind, Launch, Launched};
+use crate::process::Process;
 use crate::scope::Scopes;
 use crate::userns::{self, Namespaces};
+use crate::wires::{self, Ours, Theirs};
 use crate::{disk, door, notify};
 use driver_core::mount::Detached;
 
@@ -49,32 +51,6 @@ pub(crate) struct Boot {
     pub(crate) console: JoinHandle<()>,
 }
 
-/// The processes of one boot, seen from outside.
-#[derive(Debug)]
-pub(crate) struct Process {
-    nspawn: OwnedFd,
-    shim: Child,
-}
-
-impl Process {
-    /// Ends the whole container as a power cut would.
-    pub(crate) fn kill(&self) {
-        let _ = rustix::process::pidfd_send_signal(&self.nspawn, rustix::process::Signal::KILL);
-    }
-
-    /// Waits for systemd-nspawn's end and returns its exit status. Cancel-safe.
-    pub(crate) async fn wait(&mut self) -> io::Result<i32> {
-        self.shim.wait().await
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // The shim, dropped next, is only its parent.
-        self.kill();
-    }
-}
-
 /// Boots the container as far as systemd-nspawn's execution.
 pub(crate) async fn start(
     program: &Path,
@@ -91,17 +67,7 @@ pub(crate) async fn start(
         Some(_) => Vec::new(),
         None => cgroup::make(&request.cgroups, &request.machine.name, owner.unwrap_or(0)),
     };
-    let (ours, theirs) = rustix::net::socketpair(
-        rustix::net::AddressFamily::UNIX,
-        rustix::net::SocketType::SEQPACKET,
-        rustix::net::SocketFlags::CLOEXEC,
-        None,
-    )?;
-    let (output, input) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    let (typed, keyboard) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    let (gate, opener) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    let console_reader = console::follow(output, console.clone())?;
-    let channel = Arc::new(Channel::new(ours)?);
+    let (ours, Theirs { console: said, typed, door, gate }) = wires::draw(console)?;
     let job = {
         let (program, request, cgroups) = (program.to_owned(), request.clone(), cgroups.clone());
         move || {
@@ -120,36 +86,28 @@ pub(crate) async fn start(
                 cgroups,
                 binds,
                 devices,
-                console: input,
+                console: said,
                 typed,
-                door: theirs,
+                door,
                 gate,
             };
             Ok((launch::start(launch)?, socket))
         }
     };
     let (Launched { shim, nspawn, report }, socket) = within(&descriptors.init, job).await?;
-    let process = Process { nspawn, shim };
+    let process = Process::new(nspawn, shim);
     if let Some(scopes) = &scopes {
-        cgroups = scopes.enter(process.nspawn.as_fd(), owner.unwrap_or(0)).await.map_err(io::Error::other)?;
+        cgroups = scopes.enter(process.init(), owner.unwrap_or(0)).await.map_err(io::Error::other)?;
     }
+    let Ours { channel, keyboard, console, opener } = ours;
     rustix::io::write(&opener, b"x")?;
     executed(&report).await?;
-    Ok(Boot {
-        process,
-        notify: UnixDatagram::from_std(socket)?,
-        channel,
-        ports,
-        cgroups,
-        owner,
-        scopes,
-        console: console_reader,
-        keyboard: Arc::new(Keyboard::new(keyboard)?),
-    })
+    let notify = UnixDatagram::from_std(socket)?;
+    Ok(Boot { process, notify, channel, ports, cgroups, owner, scopes, keyboard, console })
 }
 
 /// The host's systemd, if this machine is to be registered there. Where that is only wished for and fails, the machine goes without.
-async fn scopes(request: &StartRequest, console: &Console) -> io::Result<Option<Scopes>> {
+pub(crate) async fn scopes(request: &StartRequest, console: &Console) -> io::Result<Option<Scopes>> {
     match Scopes::connect(request).await {
         Ok(scopes) => Ok(scopes),
         Err(error) if request.machined == Machined::Require => Err(io::Error::other(error)),

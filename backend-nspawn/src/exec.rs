@@ -41,6 +41,7 @@ const BASE: [&str; 5] = [
 /// Starts programs with root's environment as a login would have it, and the machine's own variables.
 #[derive(Debug)]
 pub(crate) struct Shell {
+    base: Vec<Vec<u8>>,
     own: Vec<Vec<u8>>,
     root: Mutex<Root>,
 }
@@ -53,11 +54,12 @@ struct Root {
 }
 
 impl Shell {
-    /// A shell whose programs also have these variables.
-    pub(crate) fn new<'a>(env: impl IntoIterator<Item = (&'a String, &'a String)>) -> Self {
+    /// A shell whose programs also have these variables. `more` is what root's environment starts from beside the usual.
+    pub(crate) fn new<'a>(more: &[&str], env: impl IntoIterator<Item = (&'a String, &'a String)>) -> Self {
+        let base = BASE.iter().chain(more).map(|text| text.as_bytes().to_vec()).collect();
         let own = env.into_iter().map(|(name, value)| format!("{name}={value}").into_bytes()).collect();
         // No file has this identity, so the profile is read at the first command.
-        Self { own, root: Mutex::new(Root { profile: [u64::MAX; 4], env: Vec::new() }) }
+        Self { base, own, root: Mutex::new(Root { profile: [u64::MAX; 4], env: Vec::new() }) }
     }
 
     /// Runs a command to its end or its timeout.
@@ -93,7 +95,7 @@ impl Shell {
                     let mut root = self.root.lock().await;
                     // Another command may have read it meanwhile.
                     if root.profile != profile {
-                        *root = Root { profile, env: read_profile(channel).await? };
+                        *root = Root { profile, env: read_profile(channel, &self.base).await? };
                     }
                 }
             }
@@ -102,19 +104,18 @@ impl Shell {
 }
 
 /// Reads the machine's profile. A profile that fails or hangs leaves the environment as it is without.
-async fn read_profile(channel: &Channel) -> io::Result<Vec<Vec<u8>>> {
+async fn read_profile(channel: &Channel, base: &[Vec<u8>]) -> io::Result<Vec<Vec<u8>>> {
     // bash sets SHELL, and would look it up in the user database at each start if nobody handed it on.
     const READ: &str =
         "set +eu; exec 3>&1 >/dev/null; [ -r /etc/profile ] && . /etc/profile; export SHELL; exec env -0 >&3";
-    let base: Vec<Vec<u8>> = BASE.iter().map(|text| text.as_bytes().to_vec()).collect();
     let mut fds = vec![File::open("/dev/null")?.into()];
     let stdout = captured(&mut fds)?;
     let stderr = captured(&mut fds)?;
     let argv = bash(READ, &mut fds)?;
     let borrowed: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
-    let started = channel.start(argv, base.clone(), None, &borrowed).await?;
+    let started = channel.start(argv, base.to_vec(), None, &borrowed).await?;
     drop(fds);
-    let Ok(mut running) = started else { return Ok(base) };
+    let Ok(mut running) = started else { return Ok(base.to_vec()) };
     let output = collect(&mut running, Some(Instant::now() + Duration::from_secs(10)), Some(stdout), stderr).await?;
     // Variables of this one shell are nothing for the next.
     let passing: [&[u8]; 4] = [b"_=", b"SHLVL=", b"PWD=", b"OLDPWD="];
@@ -124,7 +125,7 @@ async fn read_profile(channel: &Channel) -> io::Result<Vec<Vec<u8>>> {
         .filter(|text| text.contains(&b'=') && !passing.iter().any(|name| text.starts_with(name)))
         .map(<[u8]>::to_vec)
         .collect();
-    Ok(if output.status == 0 && !env.is_empty() { env } else { base })
+    Ok(if output.status == 0 && !env.is_empty() { env } else { base.to_vec() })
 }
 
 /// Waits for a command's end and collects what it says; once its time is up, ends its process group.

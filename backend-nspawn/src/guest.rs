@@ -16,7 +16,7 @@ use driver_core::life::{Life, Standing};
 use driver_core::spec::Machined;
 use netbridge::Port;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, interval_at, sleep_until, timeout};
 
 use crate::boot::{self, Boot};
 use crate::channel::Channel;
@@ -24,13 +24,19 @@ use crate::console::Keyboard;
 use crate::exec::Shell;
 use crate::journal;
 use crate::notify::{self, Said};
-
-/// Exit status of systemd-nspawn after the container asked for a reboot (its `--keep-unit`, as systemd-nspawn@.service relies on).
-const REBOOT: i32 = 133;
+use crate::origin::{Asked, Origin};
+use crate::process::CLEAN_UP;
+use crate::start_script;
 
 /// systemd's signals for powering off and rebooting, counted from SIGRTMIN.
 const POWER_OFF: i32 = 4;
 const REBOOT_SIGNAL: i32 = 5;
+
+/// How often people are told that a start script's container is not ready yet.
+const STILL: Duration = Duration::from_secs(10);
+
+/// How long a container may take to accept that it is to power off.
+const POWER_OFF_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long the console may take to say its last lines after its writer is gone.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -43,7 +49,7 @@ pub(crate) struct Container {
 }
 
 struct Shared {
-    program: PathBuf,
+    origin: Origin,
     request: StartRequest,
     descriptors: Descriptors,
     life: Life,
@@ -59,8 +65,8 @@ struct Live {
     ports: Arc<Vec<Port>>,
     keyboard: Option<Arc<Keyboard>>,
     cursor: Option<String>,
-    /// The driver has asked for the reboot that comes.
-    rebooting: bool,
+    /// What the driver has asked for and is yet to come.
+    asked: Asked,
 }
 
 impl Live {
@@ -78,9 +84,39 @@ impl Container {
         descriptors: Descriptors,
         console: Console,
     ) -> Result<Self, MachineError> {
-        let shell = Shell::new(&request.machine.env);
+        let shell = Shell::new(&[], &request.machine.env);
+        Self::launch(Origin::Nspawn(program), shell, request, descriptors, console).await
+    }
+
+    /// Boots a container by its start script and returns once it takes commands.
+    pub(crate) async fn start_by_script(
+        request: StartRequest,
+        descriptors: Descriptors,
+        console: Console,
+    ) -> Result<Self, MachineError> {
+        let script = request.machine.start_script.clone().unwrap_or_default();
+        let shell = Shell::new(&[start_script::DISPLAY], &request.machine.env);
+        let container = Self::launch(Origin::Script(script), shell, request, descriptors, console).await?;
+        let life = &container.shared.life;
+        match (life.ready().await, life.standing()) {
+            // Why it died stands for itself, as upstream has it.
+            (Err(error), Standing::Ended(Exit::Died(why))) => {
+                let error = MachineError { cause: why, ..error };
+                Err(MachineError { operation: "start".into(), ..error })
+            }
+            (ready, _) => ready.map(|()| container),
+        }
+    }
+
+    async fn launch(
+        origin: Origin,
+        shell: Shell,
+        request: StartRequest,
+        descriptors: Descriptors,
+        console: Console,
+    ) -> Result<Self, MachineError> {
         let life = Life::new(&*request.machine.name, console);
-        let shared = Arc::new(Shared { program, request, descriptors, life, shell, live: Mutex::default() });
+        let shared = Arc::new(Shared { origin, request, descriptors, life, shell, live: Mutex::default() });
         let boot = shared.boot().await?;
         let (alive, gone) = watch::channel(());
         tokio::spawn(supervise(shared.clone(), boot, gone));
@@ -102,19 +138,18 @@ async fn supervise(shared: Arc<Shared>, boot: Boot, mut handles: watch::Receiver
         drop(process);
         let _ = timeout(LAST_WORDS, lines).await;
         console.abort();
-        let asked = std::mem::take(&mut shared.live().rebooting);
-        shared.live().clear();
-        match status {
+        let asked = {
+            let mut live = shared.live();
+            let asked = live.asked;
+            live.clear();
+            asked
+        };
+        let status = match status {
             Err(exit) => break exit,
-            Ok(0) => break Exit::PoweredOff,
-            // Above 128, but a status of its own.
-            Ok(REBOOT) if asked || shared.request.allow_reboot => {}
-            Ok(REBOOT) => break Exit::PoweredOff,
-            Ok(status @ 129..) => {
-                let signal = status - 128;
-                break Exit::Died(format!("something outside of the run killed it (systemd-nspawn, signal {signal})"));
-            }
-            Ok(status) => break Exit::Died(format!("systemd-nspawn ended with status {status}")),
+            Ok(status) => status,
+        };
+        if let Some(exit) = shared.origin.ended(status, asked, shared.request.allow_reboot) {
+            break exit;
         }
         shared.life.tell(Standing::Booting);
         match shared.boot().await {
@@ -127,7 +162,7 @@ async fn supervise(shared: Arc<Shared>, boot: Boot, mut handles: watch::Receiver
 
 impl Shared {
     async fn boot(&self) -> Result<Boot, MachineError> {
-        let boot = boot::start(&self.program, &self.request, &self.descriptors, self.life.console()).await;
+        let boot = self.origin.boot(&self.request, &self.descriptors, self.life.console()).await;
         let mut boot = boot.map_err(|error| self.life.error("start", &error).source(error))?;
         let mut live = self.live();
         live.ports = Arc::new(std::mem::take(&mut boot.ports));
@@ -140,21 +175,29 @@ impl Shared {
     async fn live_through(self: &Arc<Self>, boot: &mut Boot) -> Result<i32, Exit> {
         let deadline = Instant::now() + self.request.boot_timeout;
         let (mut ready, mut joined) = (false, false);
+        let mut waiting = interval_at(Instant::now() + STILL, STILL);
         loop {
             let up = ready && joined;
             let said = tokio::select! {
                 status = boot.process.wait() => {
                     return match status {
                         _ if self.life.is_to_be_killed() => Err(Exit::Killed),
+                        Ok(_) if self.origin.is_script() && !up => Err(Exit::Died(start_script::ENDED_EARLY.into())),
                         Ok(status) => Ok(status),
                         Err(error) => Err(Exit::Died(format!("its process cannot be waited for: {error}"))),
                     };
                 }
-                () = self.life.to_be_killed() => return Err(end(boot, Exit::Killed).await),
+                () = self.life.to_be_killed() => return Err(self.end(boot, Exit::Killed).await),
                 () = sleep_until(deadline), if !up => {
                     let waited = self.request.boot_timeout.as_secs_f64();
                     let exit = Exit::Died(format!("it was not ready {waited} s after its start (`boot-timeout`)"));
-                    return Err(end(boot, exit).await);
+                    return Err(self.end(boot, exit).await);
+                }
+                _ = waiting.tick(), if !up && self.origin.is_script() => {
+                    let name = &self.request.machine.name;
+                    let text = format!("still waiting for container '{name}' to reach ready state...");
+                    self.life.console().recorder().message(Level::Info, text);
+                    continue;
                 }
                 said = notify::next(&boot.notify) => said.unwrap_or_default(),
             };
@@ -169,7 +212,7 @@ impl Shared {
                                 || error.raw_os_error() == Some(libc::ESRCH) => {}
                         Err(error) => {
                             let exit = Exit::Died(format!("its namespaces cannot be entered: {error}"));
-                            return Err(end(boot, exit).await);
+                            return Err(self.end(boot, exit).await);
                         }
                     },
                 }
@@ -215,6 +258,15 @@ impl Shared {
         }
     }
 
+    /// Ends the container and returns once it is gone.
+    async fn end(&self, boot: &mut Boot, exit: Exit) -> Exit {
+        if !boot.process.end().await {
+            let text = format!("its start script did not clean up within {} s, and was killed", CLEAN_UP.as_secs());
+            self.life.console().recorder().message(Level::Error, text);
+        }
+        exit
+    }
+
     fn live(&self) -> MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -226,13 +278,6 @@ impl Shared {
     fn leader(&self, operation: &str) -> Result<Arc<OwnedFd>, MachineError> {
         self.live().leader.clone().ok_or_else(|| self.life.not_there(operation))
     }
-}
-
-/// Kills the container and returns once it is gone.
-async fn end(boot: &mut Boot, exit: Exit) -> Exit {
-    boot.process.kill();
-    let _ = boot.process.wait().await;
-    exit
 }
 
 #[async_trait]
@@ -272,14 +317,38 @@ impl Guest for Container {
     }
 
     async fn stop(&self) -> Result<(), MachineError> {
-        self.tell("power off", POWER_OFF)
+        let operation = "power off";
+        if !self.shared.origin.is_script() {
+            return self.tell(operation, POWER_OFF);
+        }
+        // By a command, as upstream does: what the container's init is, only its start script knows.
+        self.shared.live().asked.power_off = true;
+        let command = Command::new("systemctl poweroff").timeout(Some(POWER_OFF_LIMIT));
+        let failure = match self.run(command).await {
+            // What it asks for may end it by a signal.
+            Ok(output) if output.status == 0 || output.status > 128 => return Ok(()),
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                let cause = format!("`systemctl poweroff` failed with status {}: {}", output.status, said.trim());
+                self.shared.life.error(operation, cause)
+            }
+            // Gone is what was asked for.
+            Err(error) if error.gone => return Ok(()),
+            Err(error) => error,
+        };
+        self.shared.live().asked.power_off = false;
+        Err(failure)
     }
 
     async fn reboot(&self) -> Result<(), MachineError> {
-        self.shared.live().rebooting = true;
+        self.shared.live().asked.reboot = true;
         self.tell("reboot", REBOOT_SIGNAL)?;
         self.shared.life.tell(Standing::Booting);
         Ok(())
+    }
+
+    fn end_limit(&self) -> Duration {
+        if self.shared.origin.is_script() { CLEAN_UP } else { Duration::ZERO }
     }
 
     async fn kill(&self) -> Result<(), MachineError> {

@@ -269,7 +269,7 @@ fn pivot(root: &Path) -> io::Result<()> {
 }
 
 /// Forks the door, which stays behind as a child of systemd-nspawn.
-fn leave_door(socket: &OwnedFd) -> io::Result<()> {
+pub(crate) fn leave_door(socket: &OwnedFd) -> io::Result<()> {
     // SAFETY: the door allocates and makes system calls, no more.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
@@ -301,14 +301,14 @@ fn execute(launch: &Launch) -> io::Result<Infallible> {
     nix::unistd::execve(&program, &argv, &env).map_err(|errno| at("execute", &launch.program, errno))
 }
 
-fn make_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     match fs::create_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other.map_err(|error| at("make the directory", path, error)),
     }
 }
 
-fn at(operation: &str, path: &Path, error: impl Into<io::Error>) -> io::Error {
+pub(crate) fn at(operation: &str, path: &Path, error: impl Into<io::Error>) -> io::Error {
     let error = error.into();
     io::Error::new(error.kind(), format!("{operation} {}: {error}", path.display()))
 }

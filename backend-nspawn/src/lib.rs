@@ -28,10 +28,14 @@ mod guest_files;
 mod journal;
 mod launch;
 mod notify;
+mod origin;
 mod preflight;
+mod process;
 mod scope;
 mod spawn;
+mod start_script;
 mod tree;
 mod userns;
+mod wires;
 
 pub use backend::Nspawn;

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use driver_core::spec::{MachineSpec, Problem, Root};
 
-use crate::argv;
+use crate::{argv, start_script};
 
 /// Where unit files of a host root are looked for (systemd.unit(5), "Unit File Load Path").
 const UNIT_PATH: [&str; 4] =
     ["/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
 
-/// What the host lacks for any container.
-pub(crate) fn host() -> Vec<Problem> {
+/// What the host lacks for these containers together, or for any if there are none.
+pub(crate) fn host(machines: &[&MachineSpec]) -> Vec<Problem> {
     let mut problems = Vec::new();
     if !rustix::process::geteuid().is_root() {
         problems.push(Problem::host(
@@ -20,6 +20,10 @@ pub(crate) fn host() -> Vec<Problem> {
             "they need root, to make namespaces and mounts",
             "run it as root, for example with sudo",
         ));
+    }
+    // A start script brings what its machine needs.
+    if !machines.is_empty() && machines.iter().all(|machine| machine.start_script.is_some()) {
+        return problems;
     }
     if argv::find().is_none() {
         problems.push(Problem::host(
@@ -56,6 +60,9 @@ pub(crate) fn host() -> Vec<Problem> {
 
 /// What keeps this machine from being a container here.
 pub(crate) fn machine(machine: &MachineSpec) -> Vec<Problem> {
+    if let Some(script) = &machine.start_script {
+        return start_script::check(machine, script);
+    }
     let subject = |key: &str| format!("machine `{}`: key `{key}`", machine.name);
     let mut problems =
         machine.refuse_all_but(&["devices", "binds"], "use a VM for it (`backend = \"vm\"`), or take the key out");
@@ -145,16 +152,14 @@ mod tests {
             accel: Accel::Kvm,
             disks: vec![Disk::Empty(1)],
             qemu_args: vec!["-S".to_owned()],
-            start_script: Some("/s".into()),
             ..container()
         };
-        let keys = ["cpus", "memory", "kernel", "initrd", "cmdline", "accel", "disks", "qemu-args", "start-script"]
-            .map(|key| {
-                format!(
-                    "machine `web`: key `{key}`: backend `container` has no such thing; \
+        let keys = ["cpus", "memory", "kernel", "initrd", "cmdline", "accel", "disks", "qemu-args"].map(|key| {
+            format!(
+                "machine `web`: key `{key}`: backend `container` has no such thing; \
                      use a VM for it (`backend = \"vm\"`), or take the key out"
-                )
-            });
+            )
+        });
         let problems = machine(&spec);
         assert_eq!(list(&problems), keys.join("\n"));
         assert!(problems.iter().all(|problem| problem.whose == Whose::User));

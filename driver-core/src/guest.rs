@@ -54,6 +54,11 @@ pub trait Guest: Send + Sync {
     /// ready until it has booted again.
     async fn reboot(&self) -> Result<(), MachineError>;
 
+    /// How long [`kill`](Guest::kill) may take because something outside of the machine cleans up after it.
+    fn end_limit(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Ends the machine as a power cut would and returns once it is gone.
     async fn kill(&self) -> Result<(), MachineError>;
 

@@ -149,7 +149,8 @@ impl Machine {
     }
 
     async fn kill(&self, boot: &Boot) -> Result<(), Error> {
-        match boot.race("kill it", Some(Duration::ZERO), boot.guest.kill()).await {
+        let limit = boot.guest.end_limit();
+        match boot.race("kill it", Some(limit), boot.guest.kill()).await {
             Err(error) if !error.gone => return Err(error.into()),
             _ => {}
         }

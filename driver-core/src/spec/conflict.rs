@@ -5,7 +5,8 @@ use super::report::{Report, list};
 use super::value::Table;
 
 /// What a start script brings itself.
-const BROUGHT: [&str; 9] = ["root", "units", "cpus", "memory", "kernel", "initrd", "cmdline", "accel", "disks"];
+const BROUGHT: [&str; 11] =
+    ["root", "units", "devices", "binds", "cpus", "memory", "kernel", "initrd", "cmdline", "accel", "disks"];
 
 /// Looks at the keys of a machine with this root, which is none where it cannot be known.
 pub(super) fn check(table: &Table, root: Option<&Root>, report: &mut Report<'_>) {
@@ -93,7 +94,9 @@ mod tests {
         }
         let all = BROUGHT.map(|key| format!("{key} = 1")).join("\n");
         assert_eq!(said(&format!("{all}\nstart-script = 's'"), None), expected(&BROUGHT));
-        let others = "backend = 'vm'\nvlans = [1]\nenv = {}\nqemu-args = []\nstart-script = 's'";
-        assert_eq!(said(others, Some(&Root::Host)), "");
+        for backend in ["vm", "container"] {
+            let others = format!("backend = '{backend}'\nvlans = [1]\nenv = {{}}\nqemu-args = []\nstart-script = 's'");
+            assert_eq!(said(&others, Some(&Root::Host)), "");
+        }
     }
 }

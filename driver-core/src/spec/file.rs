@@ -268,12 +268,16 @@ qemu-args = ['-device', 'virtio-balloon']
 [machines.script]
 backend = 'vm'
 start-script = 'start'
+[machines.scripted]
+backend = 'container'
+start-script = 'start'
 ";
         let json = br#"{"script": "script.py", "machines": {
             "disk": {"backend": "vm", "root": "disk.img", "kernel": "linux", "initrd": "initrd", "cpus": 4, "memory": 2048,
                 "cmdline": "quiet \u00e9", "accel": "kvm", "disks": ["512M", "1TiB", "sub/../disk.img"],
                 "qemu-args": ["-device", "virtio-balloon"]},
-            "script": {"backend": "vm", "start-script": "start"}}}"#;
+            "script": {"backend": "vm", "start-script": "start"},
+            "scripted": {"backend": "container", "start-script": "start"}}}"#;
         let toml = format!("script = 'script.py'\n{MACHINES}");
         let python = MACHINES.replace("[machines", "[tool.tandem.machines").replace('\n', "\n# ");
         let python = format!("# /// script\n# {python}///\n");
@@ -304,10 +308,11 @@ start-script = 'start'
             qemu_args: vec!["-device".to_owned(), "virtio-balloon".to_owned()],
             ..MachineSpec::new("disk", "vm")
         };
-        let script = MachineSpec { start_script: Some(at("start")), ..MachineSpec::new("script", "vm") };
+        let start = |name, backend| MachineSpec { start_script: Some(at("start")), ..MachineSpec::new(name, backend) };
+        let (script, scripted) = (start("script", "vm"), start("scripted", "container"));
         for name in ["t.py", "t.toml", "t.json"] {
             let spec = crate::spec::read(&at(name)).unwrap();
-            assert_eq!(spec.machines, [disk.clone(), script.clone()], "{name}");
+            assert_eq!(spec.machines, [disk.clone(), script.clone(), scripted.clone()], "{name}");
             let sent = serde_json::to_string(&spec).unwrap();
             assert_eq!(serde_json::from_str::<TestSpec>(&sent).unwrap(), spec);
         }

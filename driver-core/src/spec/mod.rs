@@ -131,8 +131,8 @@ pub struct MachineSpec {
     pub disks: Vec<Disk>,
     /// Arguments for QEMU, one an item, after all others; none by default.
     pub qemu_args: Vec<String>,
-    /// A program that boots the machine, by the contract of upstream's start scripts, as an absolute path. It brings all else that makes a
-    /// VM, and so test files give nothing of that beside it but `qemu_args`.
+    /// A program that boots the machine, by the contract of upstream's start scripts, as an absolute path. It brings all else that makes a VM
+    /// or a container, and so test files give nothing of that beside it but a VM's `qemu_args`.
     pub start_script: Option<PathBuf>,
 }
 

@@ -51,7 +51,7 @@ pub(super) fn initrd(value: &Value, directory: &Path, report: &mut Report<'_>) -
     path::file(value, "the path of an initramfs", directory, report)
 }
 
-/// Reads the key `start-script`.
+/// Reads the key `start-script`, which containers have, too.
 pub(super) fn start_script(value: &Value, directory: &Path, report: &mut Report<'_>) -> Option<PathBuf> {
     path::program(value, "the path of a program", directory, report)
 }

@@ -34,6 +34,24 @@ fn host_registers_a_container_and_terminates_it() -> TestResult {
 }
 
 #[test]
+fn host_registers_a_container_of_a_start_script() -> TestResult {
+    on_host(concat!(
+        "cat > run-box-nspawn <<'SCRIPT'\n",
+        include_str!("run-box-nspawn"),
+        "SCRIPT\nchmod +x run-box-nspawn\ncat > test.py <<'SCRIPT'\n",
+        include_str!("scripted.py"),
+        r#"SCRIPT
+        tandem run test.py
+        nothing systemctl list-units --all --plain --no-legend 'tandem-*'
+        nothing find /sys/fs/cgroup -name 'tandem-*'
+        nothing find /run -maxdepth 1 -name 'tandem*'
+        nothing find /run -maxdepth 1 -name 'netns' -o -maxdepth 1 -name 'nixos-nspawn'
+        "#
+    ))
+    .map(drop)
+}
+
+#[test]
 fn host_with_cgroups_of_version_2_runs_containers_directly() -> TestResult {
     let said = on_host(concat!(
         "cat > test.py <<'SCRIPT'\n",
