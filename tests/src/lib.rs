@@ -3,7 +3,7 @@
 //! [`requirement`] says what a test needs of the host. A [`stage::Stage`] is a run of the test's own process; a [`program::Program`] is one
 //! of another process, which lives in a [`pen::Pen`] so that everything it starts can be told from the rest of the host. [`leftovers`] finds
 //! what a run left behind or changed, [`conformance`] is what every backend promises, [`roots`] are file systems for machines and [`images`]
-//! disks with them, [`pcapng`] reads captures, [`systemd_host`] boots a host with systemd.
+//! disks with them, [`upstream`] are machines as Nix makes them, [`pcapng`] reads captures, [`systemd_host`] boots a host with systemd.
 
 pub mod conformance;
 pub mod host_lock;
@@ -17,6 +17,7 @@ pub mod roots;
 pub mod stage;
 pub mod systemd_host;
 pub mod tree;
+pub mod upstream;
 
 /// What a test returns: any error is a failure.
 pub type TestResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
