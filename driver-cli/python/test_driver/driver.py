@@ -37,6 +37,7 @@ class Driver:
         self.machines: list[BaseMachine] = []
         self._out_dir: str = test["output_directory"]
         self._by_name: dict[str, BaseMachine] = {}
+        self._descriptions: list[dict[str, Any]] = test["machines"]
         for entry in test["machines"]:
             kind = _KINDS.get(entry["backend"], BaseMachine)
             machine = kind(self, entry["name"], entry["backend"])
@@ -58,6 +59,17 @@ class Driver:
         from pathlib import Path
 
         return Path(self._out_dir)
+
+    def description(self, machine: str) -> dict[str, Any]:
+        """What the driver says of a machine."""
+        return next(entry for entry in self._descriptions if entry["name"] == machine)
+
+    def dump_machine_ssh(self) -> None:
+        """Prints how the machines can be reached by SSH, where the test asks for an SSH backdoor."""
+        from test_driver.ssh import instructions
+
+        if told := instructions(self._descriptions):
+            print(told, flush=True)
 
     @property
     def tick(self) -> Tick | None:
@@ -110,6 +122,7 @@ class Driver:
             "NspawnMachine": NspawnMachine,
             "QemuMachine": QemuMachine,
             "driver": self,
+            "dump_machine_ssh": self.dump_machine_ssh,
             "join_all": self.join_all,
             "log": self.logger,
             "machines": self.machines,

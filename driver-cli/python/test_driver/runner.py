@@ -18,7 +18,9 @@ def run(script: str, code: CodeType, address: str) -> None:
     """Runs the compiled script as the program's main module. A failure is reported and ends the program with status 1."""
     client = Client(address)
     main = type(sys)("__main__")
-    main.__dict__.update(Driver(client).symbols(), __file__=script)
+    driver = Driver(client)
+    main.__dict__.update(driver.symbols(), __file__=script)
+    driver.dump_machine_ssh()
     sys.modules["__main__"] = main
     sys.argv[:] = [script]
     # Last, so that a file beside the script cannot take the place of a module of the library.

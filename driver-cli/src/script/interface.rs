@@ -13,7 +13,7 @@ use super::call::{Interface, PointerButton, Replies, Severity, done, duration, q
 use super::console::Follower;
 use super::failure::Failure;
 use super::lan::{self, Captured, Capturing, Counts, Faults, FlowCounts, LinkCounts, LinkDirection, Spread};
-use super::reply::{Begun, Description, Done, Excerpt, MachineDescription, Properties, Ran, Text, Up, Waiting};
+use super::reply::{Begun, Description, Done, Excerpt, MachineDescription, Presence, Properties, Ran, Text, Waiting};
 use super::screen;
 use super::session::Said;
 
@@ -127,10 +127,12 @@ impl Interface {
         })
     }
 
-    /// Says whether a machine runs.
-    async fn is_up(&self, machine: String) -> Result<Up, Failure> {
-        let up = self.session().machine(&machine)?.is_up();
-        Ok(Up { up })
+    /// Says whether a machine runs, and by which process.
+    async fn is_up(&self, machine: String) -> Result<Presence, Failure> {
+        let session = self.session();
+        let machine = session.machine(&machine)?;
+        let process = machine.process();
+        Ok(Presence { up: machine.is_up(), ready: process.is_ready, shells: process.shells, pid: process.pid })
     }
 
     /// Unplugs a machine from its first VLAN.

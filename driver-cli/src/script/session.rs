@@ -200,11 +200,15 @@ impl Session {
 }
 
 fn describe(machine: &Machine) -> MachineDescription {
-    let spec = machine.spec();
+    let (spec, directories) = (machine.spec(), machine.directories());
     MachineDescription {
         name: spec.name.clone(),
         python_name: python_name(&spec.name),
         backend: spec.backend.clone(),
         vlans: spec.vlans.iter().map(|vlan| vlan.number()).collect(),
+        state_directory: directories.as_ref().map(|(state, _)| state.display().to_string()),
+        shared_directory: directories.as_ref().map(|(_, shared)| shared.display().to_string()),
+        ssh_command: machine.ssh_command(),
+        start_script: spec.start_script.is_some(),
     }
 }

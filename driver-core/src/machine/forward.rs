@@ -35,12 +35,23 @@ pub(super) struct Forward {
 
 /// Where connections go to.
 #[derive(Clone)]
-struct Target {
+pub(super) struct Target {
     segment: Arc<Segment>,
     /// The host's own address on the LAN.
     own: IpAddr,
-    guest: SocketAddr,
+    pub(super) guest: SocketAddr,
     recorder: Recorder,
+}
+
+impl Target {
+    /// Connects to the guest. The error is what people are told.
+    pub(super) async fn connect(&self) -> Result<TcpStream, String> {
+        match timeout(CONNECT, self.segment.connect((self.own, 24), self.guest)).await {
+            Ok(Ok(guest)) => Ok(guest),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer after {} s", CONNECT.as_secs())),
+        }
+    }
 }
 
 impl Machine {
@@ -81,7 +92,8 @@ impl Machine {
         self.forwards().clear();
     }
 
-    fn target(&self, guest_port: u16) -> Result<Target, String> {
+    /// A port of the guest's on its first LAN. The error is what people are told.
+    pub(super) fn target(&self, guest_port: u16) -> Result<Target, String> {
         let Some((segment, attachment)) = self.shared.launch.attachment(0) else { return Err(NO_NETWORK.into()) };
         let own = IpAddr::from(Ipv4Addr::new(192, 168, attachment.vlan.number(), 254));
         if own == attachment.ipv4 || self.shared.launch.is_taken(own) {
@@ -127,12 +139,10 @@ async fn listen(listener: TcpListener, target: Target) {
 }
 
 async fn relay(mut client: TcpStream, target: Target) {
-    let connect = target.segment.connect((target.own, 24), target.guest);
-    let refused = match timeout(CONNECT, connect).await {
+    let refused = match target.connect().await {
         // Whoever breaks off, the other one notices.
-        Ok(Ok(mut guest)) => return drop(copy_bidirectional(&mut client, &mut guest).await),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("no answer after {} s", CONNECT.as_secs()),
+        Ok(mut guest) => return drop(copy_bidirectional(&mut client, &mut guest).await),
+        Err(refused) => refused,
     };
     target.recorder.message(Level::Warning, format!("forward_port: connecting to {} failed: {refused}", target.guest));
 }

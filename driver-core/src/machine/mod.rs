@@ -22,9 +22,11 @@ mod pattern;
 mod picture;
 mod pointer;
 mod power;
+mod process;
 mod screen;
 mod shell;
 mod sockets;
+mod ssh;
 mod start;
 mod terminal;
 #[cfg(test)]
@@ -32,7 +34,9 @@ mod tests;
 mod tty;
 mod units;
 
+pub use process::Process;
 pub use screen::ScreenTexts;
+pub(crate) use ssh::vsock_sockets;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -50,6 +54,7 @@ use crate::guest::Guest;
 use crate::network::Attachment;
 use crate::spec::MachineSpec;
 use forward::Forwards;
+use ssh::Backdoor;
 use start::Power;
 
 /// What the host grants a guest beyond a deadline that the guest itself should have kept.
@@ -77,6 +82,21 @@ pub trait Launch: Send + Sync {
     /// interface.
     fn attachment(&self, _index: usize) -> Option<(Arc<Segment>, Attachment)> {
         None
+    }
+
+    /// The machine's own directory in the run's mount namespace, and the one that it shares with others.
+    fn directories(&self) -> Option<(PathBuf, PathBuf)> {
+        None
+    }
+
+    /// Where a driver finds the machine's sockets of the family `AF_VSOCK`, if a device for them was made.
+    fn vsock(&self) -> Option<PathBuf> {
+        None
+    }
+
+    /// A pid of the driver's as processes of the run see it.
+    fn pid_inside(&self, pid: u32) -> Option<u32> {
+        Some(pid)
     }
 
     /// Whether some machine of the run has this address.
@@ -120,6 +140,7 @@ struct Shared {
     options: Options,
     power: Mutex<Power>,
     forwards: Mutex<Forwards>,
+    backdoor: Mutex<Option<Backdoor>>,
 }
 
 impl Machine {
@@ -129,7 +150,8 @@ impl Machine {
         let recorder = recorder.machine(&spec.name);
         let base = recorder.within(None);
         let power = Mutex::new(Power::new(Console::new(base.clone())));
-        let shared = Shared { spec, launch, recorder: base, options, power, forwards: Mutex::default() };
+        let (forwards, backdoor) = (Mutex::default(), Mutex::default());
+        let shared = Shared { spec, launch, recorder: base, options, power, forwards, backdoor };
         Self { shared: Arc::new(shared), recorder }
     }
 

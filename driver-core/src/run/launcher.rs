@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,6 +15,7 @@ use crate::error::MachineError;
 use crate::guest::Guest;
 use crate::machine::Launch;
 use crate::network::Attachment;
+use crate::process::{pid_inside, pid_of};
 use crate::spec::VlanId;
 
 /// A machine's backend with all that a start needs.
@@ -22,6 +24,8 @@ pub(super) struct Launcher {
     request: StartRequest,
     init: Arc<OwnedFd>,
     segments: BTreeMap<VlanId, Arc<Segment>>,
+    /// The host's end of the machine's vsock device.
+    vsock: Option<PathBuf>,
 }
 
 impl Launcher {
@@ -30,8 +34,9 @@ impl Launcher {
         request: StartRequest,
         init: Arc<OwnedFd>,
         segments: BTreeMap<VlanId, Arc<Segment>>,
+        vsock: Option<PathBuf>,
     ) -> Self {
-        Self { backend, request, init, segments }
+        Self { backend, request, init, segments, vsock }
     }
 }
 
@@ -49,6 +54,18 @@ impl Launch for Launcher {
     fn attachment(&self, index: usize) -> Option<(Arc<Segment>, Attachment)> {
         let attachment = self.request.attachments.get(index)?;
         Some((self.segments.get(&attachment.vlan)?.clone(), attachment.clone()))
+    }
+
+    fn directories(&self) -> Option<(PathBuf, PathBuf)> {
+        Some((self.request.state.clone(), self.request.shared.clone()))
+    }
+
+    fn vsock(&self) -> Option<PathBuf> {
+        self.vsock.clone()
+    }
+
+    fn pid_inside(&self, pid: u32) -> Option<u32> {
+        pid_inside(pid, u32::try_from(pid_of(self.init.as_fd()).ok()?).ok()?)
     }
 
     fn is_taken(&self, address: IpAddr) -> bool {

@@ -49,8 +49,8 @@ impl<'de> Visitor<'de> for Tree {
         Ok(Value::Null)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
-        Ok(Value::Bool)
+    fn visit_bool<E>(self, yes: bool) -> Result<Value, E> {
+        Ok(Value::Bool(yes))
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
@@ -102,7 +102,7 @@ mod tests {
             ("big".to_owned(), Value::Float(18_446_744_073_709_551_615.0)),
             ("low".to_owned(), Value::Integer(-2)),
         ]);
-        let list = Value::List(vec![Value::Float(1.5), Value::Bool, Value::Null, Value::String("x".to_owned())]);
+        let list = Value::List(vec![Value::Float(1.5), Value::Bool(true), Value::Null, Value::String("x".to_owned())]);
         let expected = Table(vec![
             ("z".to_owned(), Value::Integer(1)),
             ("a".to_owned(), list),

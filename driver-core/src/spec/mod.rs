@@ -75,6 +75,8 @@ pub struct TestSpec {
     pub machined: Machined,
     /// What carries the LANs.
     pub lan: Lan,
+    /// Whether each machine can be reached by SSH from the host while the test goes on.
+    pub ssh_backdoor: bool,
     /// The machines, sorted by name.
     pub machines: Vec<MachineSpec>,
 }
@@ -133,6 +135,7 @@ impl TestSpec {
             boot_timeout: run::BOOT_TIMEOUT,
             machined: Machined::default(),
             lan: Lan::default(),
+            ssh_backdoor: false,
             machines,
         }
     }

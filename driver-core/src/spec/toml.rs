@@ -41,7 +41,7 @@ fn value(value: DeValue<'_>) -> Value {
         },
         // The parser let only floats through, and Rust reads all of TOML's.
         DeValue::Float(digits) => Value::Float(digits.as_str().parse().unwrap_or(f64::NAN)),
-        DeValue::Boolean(_) => Value::Bool,
+        DeValue::Boolean(yes) => Value::Bool(yes),
         DeValue::Datetime(_) => Value::Date,
         DeValue::Array(items) => Value::List(items.into_iter().map(|item| self::value(item.into_inner())).collect()),
         DeValue::Table(table) => Value::Table(tree(table)),
@@ -68,7 +68,10 @@ mod tests {
                     ("b", Value::Table(table(vec![("d", Value::Date)]))),
                     (
                         "a",
-                        Value::Table(table(vec![("l", Value::List(vec![Value::Bool, Value::String(String::new())]))])),
+                        Value::Table(table(vec![(
+                            "l",
+                            Value::List(vec![Value::Bool(true), Value::String(String::new())]),
+                        )])),
                     ),
                 ])),
             ),

@@ -7,8 +7,8 @@ use std::fmt;
 pub(super) enum Value {
     /// JSON's `null`.
     Null,
-    /// Either truth value: no key takes one.
-    Bool,
+    /// A truth value.
+    Bool(bool),
     /// A whole number.
     Integer(i64),
     /// Any other number, and whole ones that are too large.
@@ -48,7 +48,7 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Value::Null => "null",
-            Value::Bool => "a truth value",
+            Value::Bool(_) => "a truth value",
             Value::Integer(_) => "a whole number",
             Value::Float(_) => "a number",
             Value::String(_) => "a string",

@@ -8,6 +8,7 @@ from datetime import timedelta
 from test_driver.duration import FIFTEEN_MINUTES, Duration, optional_seconds, plain_seconds, seconds
 from test_driver.errors import MachineError, RequestedAssertionFailed
 from test_driver.machine.impossible import refusal
+from test_driver.machine.vm import VmVerbs
 from test_driver.retry import retry, timed_out
 from test_driver.vlan import number_of
 
@@ -345,6 +346,12 @@ class BaseMachine:
         address = self._output("ForwardPort", host_port=int(host_port), guest_port=int(guest_port))
         return int(address.rpartition(":")[2])
 
+    def ssh_backdoor_command(self) -> str:
+        """The command of a shell that logs in to the machine by SSH, where the test asks for an SSH backdoor."""
+        from test_driver.ssh import command
+
+        return command(self._driver.description(self.name))
+
     def link(self, vlan: VLan | int) -> Link:
         """What joins the machine to a VLAN: faults, counts and captures. The machine need not run."""
         from test_driver.link import Link
@@ -421,7 +428,7 @@ class BaseMachine:
         return {"machine": self.name, "span": self._driver.logger.span, **parameters}
 
 
-class QemuMachine(BaseMachine):
+class QemuMachine(VmVerbs, BaseMachine):
     """A VM."""
 
 

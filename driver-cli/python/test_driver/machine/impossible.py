@@ -12,15 +12,20 @@ if TYPE_CHECKING:
 _MISSING = frozenset(
     [
         "console_interact",
+        "get_window_names",
+        "shell_interact",
+        "wait_for_window",
+    ]
+)
+
+_ONLY_VMS = frozenset(
+    [
         "create_efi_vars",
         "dump_efi_vars",
         "dump_tty_contents",
-        "get_window_names",
         "read_efi_vars",
-        "shell_interact",
         "switch_root",
         "wait_for_monitor_prompt",
-        "wait_for_window",
         "wait_for_x",
         "write_efi_vars",
     ]
@@ -29,10 +34,14 @@ _MISSING = frozenset(
 
 def refusal(machine: str, verb: str) -> Callable[..., NoReturn]:
     """What stands for a verb that is not there: raises when called. No such verb at all is an ``AttributeError``."""
-    if verb not in _MISSING:
+    if verb in _ONLY_VMS:
+        why = "only VMs can do that"
+    elif verb in _MISSING:
+        why = "this version of Tandem has no such verb"
+    else:
         raise AttributeError(f"machine {machine} has no attribute {verb!r}", name=verb)
 
     def refuse(*_: object, **__: object) -> NoReturn:
-        raise MachineError(f"machine {machine}: {verb} is not possible: this version of Tandem has no such verb")
+        raise MachineError(f"machine {machine}: {verb} is not possible: {why}")
 
     return refuse

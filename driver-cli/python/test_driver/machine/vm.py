@@ -1,0 +1,204 @@
+"""What only VMs have."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from test_driver.duration import FIFTEEN_MINUTES, Duration, seconds
+from test_driver.errors import MachineError, RequestedAssertionFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from test_driver.driver import Driver
+    from test_driver.efi import EfiVariable, VariableStore
+
+_NEW_SHELL = 60.0
+"""How long ``connect`` waits for the shell of a reboot that the script believes in, in seconds."""
+
+_LOOK = 0.1
+"""How often that is looked for, in seconds."""
+
+_X = """journalctl --boot --output=cat SYSLOG_IDENTIFIER=systemd \
+| grep -Eq "Reached target ([^ ]+ - )?Current graphical" && test -e /tmp/.X11-unix/X0"""
+
+
+class Process:
+    """The process that a running machine is, as far as a script can be told of one that is not its child."""
+
+    def __init__(self, machine: VmVerbs, pid: int) -> None:
+        self._machine = machine
+        self.pid = pid
+
+    def poll(self) -> int | None:
+        """None while it runs, and then 0."""
+        return None if self._machine._standing()["pid"] == self.pid else 0
+
+    @property
+    def returncode(self) -> int | None:
+        return self.poll()
+
+    def __repr__(self) -> str:
+        return f"<Process {self.pid}>"
+
+
+class VmVerbs:
+    """The verbs and attributes that machines of other kinds lack."""
+
+    name: str
+    _driver: Driver
+
+    # What it is
+
+    @property
+    def booted(self) -> bool:
+        """Whether the machine was started and is not gone."""
+        return bool(self._standing()["up"])
+
+    @property
+    def connected(self) -> bool:
+        """Whether its shell takes commands. Set it to False before a ``connect`` that shall wait for the shell of the next boot."""
+        return self._shells_before is None and bool(self._standing()["ready"])
+
+    @connected.setter
+    def connected(self, connected: bool) -> None:
+        self._shells_before = None if connected else int(self._standing()["shells"])
+
+    _shells_before: int | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The pid of its QEMU; None if it does not run."""
+        pid: int | None = self._standing()["pid"]
+        return pid
+
+    @property
+    def process(self) -> Process | None:
+        """Its QEMU; None if it does not run."""
+        pid = self.pid
+        return None if pid is None else Process(self, pid)
+
+    @property
+    def state_dir(self) -> Path:
+        """The machine's own directory. What it keeps there lasts as long as the run."""
+        return self._directory("state_directory")
+
+    @property
+    def shared_dir(self) -> Path:
+        """The directory that machines with start scripts share, which they have as ``/tmp/shared``."""
+        return self._directory("shared_directory")
+
+    # Life
+
+    def connect(self) -> None:
+        """Starts the machine if need be and waits until it takes commands."""
+        before, self._shells_before = self._shells_before, None
+        if before is not None:
+            # A machine that has booted anew by now cannot be told from one that never will, so this wait has an end.
+            until = time.monotonic() + _NEW_SHELL
+            while (now := self._standing())["up"] and now["shells"] == before and time.monotonic() < until:
+                time.sleep(_LOOK)
+        self.execute("true")  # type: ignore[attr-defined]
+
+    def switch_root(self) -> None:
+        """Leaves the initrd: waits until it is done, has it switch to the system's root, and waits for the shell there."""
+        self.wait_for_unit("initrd.target")  # type: ignore[attr-defined]
+        self.connected = False
+        isolate = "isolate --no-block initrd-switch-root.target"
+        status, said = self.systemctl(isolate)  # type: ignore[attr-defined]
+        if status != 0:
+            raise RequestedAssertionFailed(f"`systemctl {isolate}` failed (exit code {status}): {said.strip()}")
+        self.connect()
+
+    # Looking at it
+
+    def dump_tty_contents(self, tty: str) -> None:
+        """Writes the text of a virtual terminal to the machine's journal."""
+        if not str(tty).isdecimal():
+            raise ValueError(f"dump_tty_contents(): {tty!r} is no virtual terminal; give its number")
+        self.execute(  # type: ignore[attr-defined]
+            f"fold -w$(stty -F /dev/tty{tty} size | cut -d' ' -f2) /dev/vcs{tty} | systemd-cat --identifier=tty{tty}"
+        )
+
+    def wait_for_x(self, timeout: Duration = FIFTEEN_MINUTES) -> None:
+        """Waits until an X server takes connections and a session has begun."""
+        limit = seconds(timeout, "wait_for_x")
+        with self.nested("waiting for the X11 server"):  # type: ignore[attr-defined]
+            self._wait("WaitUntilSucceeds", command=_X, timeout=limit)  # type: ignore[attr-defined]
+
+    def wait_for_monitor_prompt(self) -> str:
+        """Waits until QEMU's monitor takes commands, and returns its prompt."""
+        self.send_monitor_command("info name")  # type: ignore[attr-defined]
+        return "(qemu) "
+
+    # UEFI variables
+
+    def create_efi_vars(self) -> None:
+        """Gives the machine an empty store of UEFI variables, in place of the one that it has."""
+        from test_driver.efi import VariableStore
+
+        self._efi_write("create_efi_vars", VariableStore.blank())
+
+    def read_efi_vars(self) -> list[EfiVariable]:
+        """The machine's UEFI variables."""
+        return self._efi_read("read_efi_vars").variables
+
+    def write_efi_vars(self, efi_vars: list[EfiVariable]) -> None:
+        """Adds UEFI variables. One takes the place of the one that has its name and vendor."""
+        store = self._efi_read("write_efi_vars")
+        store.write(efi_vars)
+        self._efi_write("write_efi_vars", store)
+
+    def dump_efi_vars(self) -> None:
+        """Prints the machine's UEFI variables."""
+        for variable in self._efi_read("dump_efi_vars").variables:
+            variable.print()
+
+    def _efi_read(self, verb: str) -> VariableStore:
+        from test_driver.efi import EfiStoreError, VariableStore
+
+        path = self._efi_vars(verb)
+        try:
+            return VariableStore.parse(path.read_bytes())
+        except FileNotFoundError:
+            raise RequestedAssertionFailed(
+                f"machine {self.name}: {verb}: it has no UEFI variables yet; create_efi_vars() or its first start makes a store"
+            ) from None
+        except EfiStoreError as error:
+            raise EfiStoreError(f"machine {self.name}: {verb}: {path}: {error}") from None
+
+    def _efi_write(self, verb: str, store: VariableStore) -> None:
+        path = self._efi_vars(verb)
+        content = store.to_bytes()
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = path.with_suffix(".new")
+        new.write_bytes(content)
+        os.replace(new, path)
+
+    def _efi_vars(self, verb: str) -> Path:
+        if not self._description().get("start_script"):
+            raise MachineError(f"machine {self.name}: {verb}: only VMs with a start script boot by UEFI")
+        if self._standing()["up"]:
+            raise RequestedAssertionFailed(
+                f"machine {self.name}: {verb}: its UEFI variables can be reached only while it is stopped"
+            )
+        return self.state_dir / f"{self.name}-efi-vars.fd"
+
+    # The driver
+
+    def _standing(self) -> dict[str, Any]:
+        return dict(self._driver.client.call("IsUp", {"machine": self.name}))
+
+    def _description(self) -> dict[str, Any]:
+        return self._driver.description(self.name)
+
+    def _directory(self, key: str) -> Path:
+        from pathlib import Path
+
+        directory = self._description().get(key)
+        if directory is None:
+            raise MachineError(f"machine {self.name} has no such directory")
+        return Path(directory)
