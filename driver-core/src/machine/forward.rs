@@ -59,11 +59,16 @@ impl Machine {
     /// host listens. With `host_port` 0 it is any port that is free.
     ///
     /// The machine need not run. The forward stays until the end of the run, over all starts of the machine.
+    ///
+    /// A machine with a start script that is on no LAN has it by QEMU's own network, which the script gives it: from a start to its end.
     pub async fn forward_port(&self, host_port: u16, guest_port: u16) -> Result<SocketAddr, Error> {
         const VERB: &str = "forward_port";
         let refuse = |why: &str| self.cannot(VERB, why);
         if guest_port == 0 {
             return Err(refuse("0 is no port of a guest"));
+        }
+        if self.spec().start_script.is_some() && self.spec().vlans.is_empty() {
+            return self.forward_by_qemu(VERB, host_port, guest_port).await;
         }
         let target = self.target(guest_port).map_err(|why| refuse(&why))?;
         if let Some(forward) = self.forwards().get(&host_port) {
@@ -85,6 +90,21 @@ impl Machine {
         }
         forwards.insert(address.port(), Forward { guest_port, _listener: listener });
         Ok(address)
+    }
+
+    /// Has QEMU forward connections to its guest.
+    async fn forward_by_qemu(&self, verb: &str, host_port: u16, guest_port: u16) -> Result<SocketAddr, Error> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, host_port));
+        let free = match TcpListener::bind(address).await {
+            Ok(listener) => listener.local_addr(),
+            Err(error) => return Err(self.cannot(verb, &not_bound(host_port, &error).await)),
+        };
+        let address = free.map_err(|error| self.cannot(verb, &error.to_string()))?;
+        let answer = self.monitor_command(&format!("hostfwd_add tcp:{address}-:{guest_port}")).await?;
+        match answer.trim() {
+            "" => Ok(address),
+            why => Err(self.cannot(verb, &format!("QEMU's own network does not do it: {why}"))),
+        }
     }
 
     /// Ends all forwards with their connections.

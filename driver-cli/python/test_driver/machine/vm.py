@@ -98,20 +98,38 @@ class VmVerbs:
         before, self._shells_before = self._shells_before, None
         if before is not None:
             # A machine that has booted anew by now cannot be told from one that never will, so this wait has an end.
-            until = time.monotonic() + _NEW_SHELL
-            while (now := self._standing())["up"] and now["shells"] == before and time.monotonic() < until:
-                time.sleep(_LOOK)
+            self._new_shell(before, _NEW_SHELL)
         self.execute("true")  # type: ignore[attr-defined]
 
     def switch_root(self) -> None:
         """Leaves the initrd: waits until it is done, has it switch to the system's root, and waits for the shell there."""
         self.wait_for_unit("initrd.target")  # type: ignore[attr-defined]
-        self.connected = False
+        before = int(self._standing()["shells"])
         isolate = "isolate --no-block initrd-switch-root.target"
-        status, said = self.systemctl(isolate)  # type: ignore[attr-defined]
-        if status != 0:
-            raise RequestedAssertionFailed(f"`systemctl {isolate}` failed (exit code {status}): {said.strip()}")
-        self.connect()
+        try:
+            status, said = self.systemctl(isolate)  # type: ignore[attr-defined]
+        except MachineError:
+            # The initrd's shell may be stopped before it has answered.
+            if not self._standing()["up"]:
+                raise
+        else:
+            if status != 0:
+                raise RequestedAssertionFailed(f"`systemctl {isolate}` failed (exit code {status}): {said.strip()}")
+        limit = seconds(FIFTEEN_MINUTES, "switch_root")
+        if not self._new_shell(before, limit) and self._standing()["up"]:
+            raise RequestedAssertionFailed(
+                f"machine {self.name}: switch_root: no shell came in the system's root within {limit:g} seconds"
+            )
+        self.execute("true")  # type: ignore[attr-defined]
+
+    def _new_shell(self, before: int, limit: float) -> bool:
+        """Waits until a shell has come after so many others; false if none did, or the machine ended."""
+        until = time.monotonic() + limit
+        while (now := self._standing())["up"] and now["shells"] <= before and time.monotonic() < until:
+            if tick := self._driver.tick:
+                tick()
+            time.sleep(_LOOK)
+        return int(now["shells"]) > before
 
     # Looking at it
 
