@@ -1,5 +1,6 @@
 //! The verbs of VMs as scripts have them, in the whole program.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use tandem_tests::program::{Ended, Program};
@@ -52,5 +53,29 @@ fn upstream_vm_switches_root() -> TestResult {
     let more = ["-drive", &disk, "-device", "virtio-blk-pci,drive=second"];
     let ended = run(&machines, &one, &more, include_str!("switch_root.py"))?;
     assert_eq!(ended.status, 0, "{}{}", ended.stdout, ended.stderr);
+    Ok(())
+}
+
+#[test]
+fn upstream_vsock_devices_that_do_not_start_are_told() -> TestResult {
+    if !requirement::virtual_machines() {
+        return Ok(());
+    }
+    let programs = tempfile::Builder::new().prefix("tandem-test-").tempdir()?;
+    let program = programs.path().join("vhost-device-vsock");
+    std::fs::write(&program, "#!/bin/sh\necho \"$@\" >&2\nexit 3\n")?;
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))?;
+    let path = format!("PATH={}:{}", programs.path().display(), std::env::var("PATH")?);
+    let test = "script = 'test.py'\nssh-backdoor = true\n\
+                [machines.one]\nbackend = 'vm'\nstart-script = '/bin/true'\n\
+                [machines.two]\nbackend = 'vm'\nstart-script = '/bin/true'\n";
+    let _lock = host_lock::shared()?;
+    let files = [("test.py", "print('the script goes on')"), ("test.toml", test)];
+    let ended = Program::start("env", &[&path, TANDEM, "run", "test.toml"], &files)?.wait(PATIENCE)?;
+    let said = [&*ended.stdout, &*ended.stderr].concat();
+    assert_eq!(ended.status, 0, "{said}");
+    let told = "vhost-device-vsock did not start: it ended with exit status: 3: --vm guest-cid=3,socket=";
+    assert!(said.contains(told) && said.contains(" --vm guest-cid=4,socket="), "{said}");
+    assert!(said.contains("over their LANs only") && said.contains("the script goes on"), "{said}");
     Ok(())
 }
