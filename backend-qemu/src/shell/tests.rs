@@ -378,7 +378,7 @@ async fn a_banner_may_come_byte_by_byte_and_words_after_it() {
     };
     tokio::select! {
         biased;
-        came = &mut come => panic!("{came:?}"),
+        ended = &mut come => panic!("{ended:?}"),
         () = say => {}
     }
     answer_setup(&mut far, &mut come).await;
