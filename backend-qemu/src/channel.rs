@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use driver_core::guest::{Command, Output};
@@ -28,6 +29,7 @@ pub(crate) struct Channel {
     jobs: mpsc::Sender<Job>,
     boots: watch::Sender<u64>,
     state: watch::Receiver<State>,
+    shells: Arc<AtomicU64>,
     pulse: Arc<Pulse>,
     _task: AbortOnDropHandle<()>,
 }
@@ -59,8 +61,9 @@ impl Channel {
         let (jobs, queue) = mpsc::channel(QUEUED);
         let (boots, boot) = watch::channel(0);
         let (tell, state) = watch::channel(State::Awaited);
-        let task = tokio::spawn(serve(shell, queue, boot, tell));
-        Ok(Self { jobs, boots, state, pulse, _task: AbortOnDropHandle::new(task) })
+        let shells = Arc::<AtomicU64>::default();
+        let task = tokio::spawn(serve(shell, queue, boot, Tell { state: tell, shells: shells.clone() }));
+        Ok(Self { jobs, boots, state, shells, pulse, _task: AbortOnDropHandle::new(task) })
     }
 
     /// Runs a command when its turn has come. None if the guest began anew before it was over. A call that is dropped has its command ended.
@@ -80,9 +83,28 @@ impl Channel {
         self.state.clone()
     }
 
+    /// How many shells have come since the start.
+    pub(crate) fn shells(&self) -> u64 {
+        self.shells.load(Ordering::Relaxed)
+    }
+
     /// Whether the shell answers within so long, also while a command runs.
     pub(crate) async fn answers(&self, within: Duration) -> bool {
         *self.state.borrow() == State::There && self.pulse.beats(within).await
+    }
+}
+
+/// How others learn what the shell does.
+struct Tell {
+    state: watch::Sender<State>,
+    shells: Arc<AtomicU64>,
+}
+
+impl Tell {
+    /// A new shell takes commands.
+    fn there(&self) {
+        self.shells.fetch_add(1, Ordering::Relaxed);
+        self.state.send_replace(State::There);
     }
 }
 
@@ -90,7 +112,7 @@ async fn serve(
     mut shell: Shell<UnixStream>,
     mut queue: mpsc::Receiver<Job>,
     mut boots: watch::Receiver<u64>,
-    state: watch::Sender<State>,
+    tell: Tell,
 ) {
     loop {
         tokio::select! {
@@ -100,31 +122,27 @@ async fn serve(
                     return;
                 }
             }
-            error = one_boot(&mut shell, &mut queue, &state) => {
+            error = one_boot(&mut shell, &mut queue, &tell) => {
                 tracing::debug!(%error, "the shell's console is gone");
-                state.send_replace(State::Gone);
+                tell.state.send_replace(State::Gone);
                 return;
             }
         }
         // What waits for its turn was meant for the boot that is over.
         while queue.try_recv().is_ok() {}
         shell.forget();
-        state.send_replace(State::Awaited);
+        tell.state.send_replace(State::Awaited);
     }
 }
 
 /// Runs commands from the shell's coming to the console's end.
-async fn one_boot(
-    shell: &mut Shell<UnixStream>,
-    queue: &mut mpsc::Receiver<Job>,
-    state: &watch::Sender<State>,
-) -> ShellError {
+async fn one_boot(shell: &mut Shell<UnixStream>, queue: &mut mpsc::Receiver<Job>, tell: &Tell) -> ShellError {
     let mut outcome = shell.come().await;
     loop {
         match outcome {
-            Ok(()) => outcome = work(shell, queue, state).await,
+            Ok(()) => outcome = work(shell, queue, tell).await,
             Err(ShellError::Silent(time)) => {
-                state.send_replace(State::Silent(time));
+                tell.state.send_replace(State::Silent(time));
                 outcome = match shell.awake().await {
                     Ok(()) => shell.settle().await,
                     Err(error) => Err(error),
@@ -136,12 +154,8 @@ async fn one_boot(
 }
 
 /// Runs commands until the shell is of no more use.
-async fn work(
-    shell: &mut Shell<UnixStream>,
-    queue: &mut mpsc::Receiver<Job>,
-    state: &watch::Sender<State>,
-) -> Result<(), ShellError> {
-    state.send_replace(State::There);
+async fn work(shell: &mut Shell<UnixStream>, queue: &mut mpsc::Receiver<Job>, tell: &Tell) -> Result<(), ShellError> {
+    tell.there();
     loop {
         // What a cancelled command left is ended now.
         shell.settle().await?;
@@ -149,7 +163,7 @@ async fn work(
             came = shell.watch() => {
                 came?;
                 shell.settle().await?;
-                state.send_replace(State::There);
+                tell.there();
                 continue;
             }
             job = queue.recv() => job,

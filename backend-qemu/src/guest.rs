@@ -50,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) rebooting: AtomicBool,
     /// When a VM that boots must be ready.
     pub(crate) deadline: watch::Sender<Instant>,
+    pid: Option<u32>,
     /// See [`Boot::netdev`].
     netdev: fn(usize) -> String,
     /// They go with the VM.
@@ -90,6 +91,7 @@ impl Vm {
             typing: Mutex::new(typing),
             rebooting: AtomicBool::new(false),
             deadline: watch::Sender::new(Instant::now() + request.boot_timeout),
+            pid: qemu.id(),
             netdev,
             ports,
             request,
@@ -166,6 +168,14 @@ impl Guest for Vm {
         self.shared.life.kill();
         self.shared.life.ended().await;
         Ok(())
+    }
+
+    fn pid(&self) -> Option<u32> {
+        self.shared.pid
+    }
+
+    fn shells(&self) -> u64 {
+        self.shared.channel.shells()
     }
 
     fn cable(&self) -> Option<&dyn Cable> {

@@ -77,6 +77,8 @@ pub struct StartRequest {
     pub allow_reboot: bool,
     /// How long the machine may take until it takes commands.
     pub boot_timeout: Duration,
+    /// Where a device for the machine's sockets of the family `AF_VSOCK` listens (vhost-user), if there is one for it.
+    pub vsock: Option<PathBuf>,
     /// Whether the machine is registered with systemd-machined.
     pub machined: crate::spec::Machined,
 }

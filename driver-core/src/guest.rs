@@ -62,6 +62,16 @@ pub trait Guest: Send + Sync {
     /// Ends the machine as a power cut would and returns once it is gone.
     async fn kill(&self) -> Result<(), MachineError>;
 
+    /// The process on this host that is the machine, by its pid as the driver sees it.
+    fn pid(&self) -> Option<u32> {
+        None
+    }
+
+    /// How many times something that takes commands has come up in the machine since its start.
+    fn shells(&self) -> u64 {
+        0
+    }
+
     /// The network plugs of this machine, if they can be pulled.
     fn cable(&self) -> Option<&dyn Cable> {
         None

@@ -168,6 +168,7 @@ mod tests {
             first_id: None,
             allow_reboot: false,
             boot_timeout: Duration::from_secs(1),
+            vsock: None,
             machined: Machined::Never,
         }
     }

@@ -118,6 +118,17 @@ pub fn pid_of(pidfd: BorrowedFd<'_>) -> io::Result<i32> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the process is gone or in another pid namespace"))
 }
 
+/// A process's pid as the pid namespace of another process, `member`, has it.
+pub fn pid_inside(pid: u32, member: u32) -> Option<u32> {
+    // Namespaces from the outermost that is seen here to the process's own (proc_pid_status(5)).
+    let pids = |pid: u32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("NSpid:").map(str::to_owned))?;
+        line.split_whitespace().map(|pid| pid.parse().ok()).collect::<Option<Vec<u32>>>()
+    };
+    pids(pid)?.get(pids(member)?.len() - 1).copied()
+}
+
 /// Puts signal handling back to what a program expects at its start: Rust ignores SIGPIPE, a runtime may have handlers.
 fn reset_signals() {
     // SAFETY: plain system calls on the calling thread; a default disposition has no handler that could run.

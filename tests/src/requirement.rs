@@ -8,6 +8,7 @@ use driver_core::backend::Backend;
 
 use crate::roots::SmallRoot;
 use crate::systemd_host::SystemdHost;
+use crate::upstream::vm::Guest;
 
 /// Whether this process is root, as a run's namespaces need it.
 pub fn root() -> bool {
@@ -46,6 +47,23 @@ pub fn small_root() -> Option<SmallRoot> {
         Ok(root) => Some(root),
         Err(error) => {
             met(Some(format!("no small root could be built: {error}")));
+            None
+        }
+    }
+}
+
+/// A VM's guest to upstream's contract, built when first asked for. VMs can run here, too.
+pub fn upstream_vm() -> Option<Guest> {
+    let problems = Qemu::new().preflight(&[]);
+    let lacking = (!problems.is_empty()).then(|| driver_core::spec::list(&problems));
+    let lacking = lacking.or_else(lacking_for_containers).or_else(|| lacking_program("mmdebstrap"));
+    if !met(lacking) {
+        return None;
+    }
+    match Guest::build() {
+        Ok(guest) => Some(guest),
+        Err(error) => {
+            met(Some(format!("no guest to upstream's contract could be built: {error}")));
             None
         }
     }

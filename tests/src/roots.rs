@@ -38,12 +38,8 @@ impl SmallRoot {
             return Ok(root);
         }
         let (building, packing) = (cache.join("building"), cache.join("packing.tar"));
-        for path in [&building, &root.directory] {
-            match fs::remove_dir_all(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
+        remove(&building)?;
+        remove(&root.directory)?;
         // What is mounted while it is built is seen by nobody else.
         let mut mmdebstrap = Command::new("unshare");
         run(mmdebstrap.args(["--mount", "--fork", "mmdebstrap"]).args(arguments).arg(&building))?;
@@ -94,6 +90,14 @@ pub(crate) fn cache() -> io::Result<PathBuf> {
     Ok(cache)
 }
 
+/// Removes a directory that may not be there.
+pub(crate) fn remove(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 pub(crate) fn run(command: &mut Command) -> io::Result<()> {
     let output = command.output()?;
     if output.status.success() {
@@ -105,7 +109,7 @@ pub(crate) fn run(command: &mut Command) -> io::Result<()> {
 }
 
 /// FNV-1a: the same for the same words in every version of this program.
-fn hash(words: &[&str]) -> u64 {
+pub(crate) fn hash(words: &[&str]) -> u64 {
     let bytes = words.iter().flat_map(|word| word.bytes().chain([0]));
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -22,8 +22,9 @@ static INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
 /// Modules that every guest needs: the bus, the command channel, the network, and randomness, without which a boot can hang.
 const ALWAYS: [&str; 4] = ["virtio_pci", "virtio_console", "virtio_net", "virtio_rng"];
 
-/// Modules that a guest can do without: pointer and keyboard as programs see them, and word of a panic.
-const IF_THERE: [&str; 3] = ["virtio_input", "evdev", "pvpanic_pci"];
+/// Modules that a guest can do without, or has built in: pointer and keyboard as programs see them, word of a panic, and the checksums of
+/// ext4 and btrfs, which load it by a name that no list of dependencies has.
+const IF_THERE: [&str; 4] = ["virtio_input", "evdev", "pvpanic_pci", "crc32c_generic"];
 
 /// What a guest finds at its start.
 #[derive(Clone, Copy, Debug)]

@@ -366,6 +366,25 @@ async fn a_banner_in_parts_is_a_banner() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_banner_may_come_byte_by_byte_and_words_after_it() {
+    let (near, mut far) = duplex(1 << 16);
+    let mut shell = Shell::new(near, PATIENCE).unwrap();
+    let mut come = Box::pin(shell.come());
+    let say = async {
+        for byte in b"boot noise Spawning\nSpawning backdoor root shell...\r\nwords of a profile\n" {
+            far.write_all(&[*byte]).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        ended = &mut come => panic!("{ended:?}"),
+        () = say => {}
+    }
+    answer_setup(&mut far, &mut come).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shell_that_never_comes_is_given_up_with_what_came_instead() {
     let (near, mut far) = duplex(1000);
     far.write_all(b"You are in emergency mode.").await.unwrap();

@@ -63,8 +63,13 @@ impl Places {
     }
 }
 
-/// The script's arguments.
-pub(super) fn arguments(request: &StartRequest, places: &Places) -> Vec<OsString> {
+/// Whether QEMU can open a window: whoever runs the test has a display.
+pub(super) fn has_display() -> bool {
+    ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
+/// The script's arguments. With a `display` the machine has a window.
+pub(super) fn arguments(request: &StartRequest, places: &Places, display: bool) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = Vec::new();
     let mut add = |words: &[&str]| arguments.extend(words.iter().map(OsString::from));
     add(&["-qmp"]);
@@ -78,8 +83,13 @@ pub(super) fn arguments(request: &StartRequest, places: &Places) -> Vec<OsString
     if !request.allow_reboot {
         add(&["-no-reboot"]);
     }
-    // A machine has no window.
-    add(&["-nographic"]);
+    if let Some(socket) = &request.vsock {
+        add(&["-chardev", &format!("socket,id=vsock_ssh,path={}", option(socket))]);
+        add(&["-device", "vhost-user-vsock-pci,chardev=vsock_ssh"]);
+    }
+    if !display {
+        add(&["-nographic"]);
+    }
     arguments.extend(request.machine.qemu_args.iter().map(OsString::from));
     arguments
 }
@@ -126,12 +136,17 @@ mod tests {
             first_id: None,
             allow_reboot: false,
             boot_timeout: Duration::from_secs(1),
+            vsock: None,
             machined: Machined::Never,
         }
     }
 
     fn line(request: &StartRequest) -> String {
-        let words = arguments(request, &Places::of(request));
+        shown(request, false)
+    }
+
+    fn shown(request: &StartRequest, display: bool) -> String {
+        let words = arguments(request, &Places::of(request), display);
         words.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
 
@@ -145,6 +160,11 @@ mod tests {
         request.allow_reboot = true;
         request.machine.qemu_args = vec!["-m".into(), "2048".into()];
         assert_eq!(line(&request), format!("{expected} -nographic -m 2048"));
+        assert_eq!(shown(&request, true), format!("{expected} -m 2048"));
+        request.vsock = Some("/s/web_guest.socket".into());
+        let vsock =
+            "-chardev socket,id=vsock_ssh,path=/s/web_guest.socket -device vhost-user-vsock-pci,chardev=vsock_ssh";
+        assert_eq!(line(&request), format!("{expected} {vsock} -nographic -m 2048"));
     }
 
     #[test]

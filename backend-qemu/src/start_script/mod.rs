@@ -164,7 +164,11 @@ fn launch(script: &Path, request: &StartRequest, vlans: &[(VlanId, PathBuf)]) ->
     processes.enter()?;
     // By a shell, as upstream does: it also runs a script that names no interpreter.
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", r#"exec "$0" "$@" 2>&1"#]).arg(script).args(arguments::arguments(request, &places));
+    command.args(["-c", r#"exec "$0" "$@" 2>&1"#]).arg(script).args(arguments::arguments(
+        request,
+        &places,
+        arguments::has_display(),
+    ));
     command.envs(arguments::environment(&places, vlans)).current_dir(&places.state);
     // Pipes as upstream's, not a socket: a script that writes to /dev/stderr could not open that.
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());

@@ -44,6 +44,8 @@ class Driver:
         self.machines: list[BaseMachine] = []
         self._out_dir: str = test["output_directory"]
         self._by_name: dict[str, BaseMachine] = {}
+        self._descriptions: list[dict[str, Any]] = test["machines"]
+        self._made: list[dict[str, Any]] = []
         for entry in test["machines"]:
             kind = _KINDS.get(entry["backend"], BaseMachine)
             machine = kind(self, entry["name"], entry["backend"])
@@ -68,6 +70,17 @@ class Driver:
 
         return Path(self._out_dir)
 
+    def description(self, machine: str) -> dict[str, Any]:
+        """What the driver says of a machine."""
+        return next(entry for entry in self._descriptions + self._made if entry["name"] == machine)
+
+    def dump_machine_ssh(self) -> None:
+        """Prints how the machines can be reached by SSH, where the test asks for an SSH backdoor."""
+        from test_driver.ssh import instructions
+
+        if told := instructions(self._descriptions):
+            print(told, flush=True)
+
     @property
     def tick(self) -> Tick | None:
         """What calls that wait have to do from time to time."""
@@ -90,6 +103,7 @@ class Driver:
             "keep_machine_state": bool(keep_machine_state),
         }
         made = self.client.wait("CreateMachine", call, self.tick)
+        self._made.append({"name": made["name"], "start_script": True})
         return QemuMachine(self, made["name"], made["backend"])
 
     def subtest(self, name: str) -> AbstractContextManager[None]:
@@ -99,9 +113,6 @@ class Driver:
     def test_symbols(self) -> dict[str, Any]:
         """The names that a script finds defined."""
         return self.symbols()
-
-    def dump_machine_ssh(self) -> None:
-        """Shows how machines are reached by SSH. Without the SSH backdoor there is nothing to show."""
 
     def start_all(self) -> None:
         """Starts all machines, at the same time."""

@@ -31,6 +31,7 @@ def run(script: str, code: CodeType, word: dict[str, Any]) -> None:
         client.call("Announce", {"text": exposed(driver) + "\n"})
     main = type(sys)("__main__")
     main.__dict__.update(symbols, __file__=script)
+    driver.dump_machine_ssh()
     sys.modules["__main__"] = main
     sys.argv[:] = [script]
     # Last, so that a file beside the script cannot take the place of a module of the library.

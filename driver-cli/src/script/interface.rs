@@ -16,7 +16,7 @@ use super::failure::{Failure, of_starts};
 use super::interact::interactive_shell;
 use super::lan::{self, Captured, Capturing, Counts, Faults, FlowCounts, LinkCounts, LinkDirection, Spread};
 use super::make::{self, Directories, Made};
-use super::reply::{Begun, Description, Done, Excerpt, MachineDescription, Properties, Ran, Text, Up, Waiting};
+use super::reply::{Begun, Description, Done, Excerpt, MachineDescription, Presence, Properties, Ran, Text, Waiting};
 use super::screen;
 use super::session::Said;
 
@@ -147,10 +147,11 @@ impl Interface {
         })
     }
 
-    /// Says whether a machine runs, and whether it takes commands.
-    async fn is_up(&self, machine: String) -> Result<Up, Failure> {
+    /// Says whether a machine runs, and by which process.
+    async fn is_up(&self, machine: String) -> Result<Presence, Failure> {
         let machine = self.session().machine(&machine)?;
-        Ok(Up { up: machine.is_up(), ready: machine.takes_commands() })
+        let process = machine.process();
+        Ok(Presence { up: machine.is_up(), ready: process.is_ready, shells: process.shells, pid: process.pid })
     }
 
     /// Says where a machine keeps its state.

@@ -119,15 +119,23 @@ pub(super) struct MachineDescription {
     pub(super) backend: String,
     /// Its VLANs in the order of its interfaces.
     pub(super) vlans: Vec<u8>,
+    /// The command that logs in to it by SSH, if that was asked for.
+    pub(super) ssh_command: Option<String>,
+    /// Whether a start script boots it.
+    pub(super) start_script: bool,
 }
 
 /// Whether a machine runs.
 #[derive(Debug, Serialize, Type)]
-pub(super) struct Up {
+pub(super) struct Presence {
     /// Launched and not gone; it may still be booting.
     pub(super) up: bool,
-    /// It takes commands.
+    /// It takes commands right now.
     pub(super) ready: bool,
+    /// How many times something that takes commands has come up in it since its start.
+    pub(super) shells: u64,
+    /// Its process on the host, as the script sees it.
+    pub(super) pid: Option<u32>,
 }
 
 /// A span that began.

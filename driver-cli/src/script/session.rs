@@ -263,5 +263,7 @@ fn describe(machine: &Machine) -> MachineDescription {
         python_name: python_name(&spec.name),
         backend: spec.backend.clone(),
         vlans: spec.vlans.iter().map(|vlan| vlan.number()).collect(),
+        ssh_command: machine.ssh_command(),
+        start_script: spec.start_script.is_some(),
     }
 }

@@ -98,8 +98,8 @@ impl Stage {
             global_timeout: Duration::from_secs(3600),
             boot_timeout: Duration::from_secs(300),
             machined: Machined::Never,
-            lan: Lan::Auto,
             ssh_backdoor: false,
+            lan: Lan::Auto,
             machines: self.names.iter().map(|name| self.fake(name).spec()).collect(),
             notes: Vec::new(),
         }

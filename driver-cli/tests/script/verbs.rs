@@ -53,7 +53,7 @@ t.assertIn("timed out after", message(RequestedAssertionFailed, server.wait_unti
 t.assertIn("timed out", message(TimeoutExpired, server.wait_for_shutdown, short))
 server.crash()
 t.assertIn("not running", message(RequestedAssertionFailed, server.crash))
-t.assertIn("this version of Tandem has no such verb", message(MachineError, server.shell_interact))
+t.assertIn("only VMs can do that", message(MachineError, server.switch_root))
 t.assertEqual(message(AttributeError, getattr, server, "fly"), "machine server has no attribute 'fly'")
 t.assertEqual(message(TypeError, server.succeed, 3), "a command is a str, not int")
 t.assertEqual(message(TypeError, server.wait_for_unit, 3), "a unit is a str, not int")

@@ -165,6 +165,7 @@ mod tests {
             first_id: None,
             allow_reboot: false,
             boot_timeout: Duration::from_secs(10),
+            vsock: None,
             machined: Machined::Never,
         };
         let init = Arc::new(File::open("/dev/null").unwrap().into());

@@ -35,12 +35,23 @@ pub(super) struct Forward {
 
 /// Where connections go to.
 #[derive(Clone)]
-struct Target {
+pub(super) struct Target {
     segment: Arc<Segment>,
     /// The host's own address on the LAN.
     own: IpAddr,
-    guest: SocketAddr,
+    pub(super) guest: SocketAddr,
     recorder: Recorder,
+}
+
+impl Target {
+    /// Connects to the guest. The error is what people are told.
+    pub(super) async fn connect(&self) -> Result<TcpStream, String> {
+        match timeout(CONNECT, self.segment.connect((self.own, 24), self.guest)).await {
+            Ok(Ok(guest)) => Ok(guest),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer after {} s", CONNECT.as_secs())),
+        }
+    }
 }
 
 impl Machine {
@@ -48,11 +59,16 @@ impl Machine {
     /// host listens. With `host_port` 0 it is any port that is free.
     ///
     /// The machine need not run. The forward stays until the end of the run, over all starts of the machine.
+    ///
+    /// A machine with a start script that is on no LAN has it by QEMU's own network, which the script gives it: from a start to its end.
     pub async fn forward_port(&self, host_port: u16, guest_port: u16) -> Result<SocketAddr, Error> {
         const VERB: &str = "forward_port";
         let refuse = |why: &str| self.cannot(VERB, why);
         if guest_port == 0 {
             return Err(refuse("0 is no port of a guest"));
+        }
+        if self.spec().start_script.is_some() && self.spec().vlans.is_empty() {
+            return self.forward_by_qemu(VERB, host_port, guest_port).await;
         }
         let target = self.target(guest_port).map_err(|why| refuse(&why))?;
         if let Some(forward) = self.forwards().get(&host_port) {
@@ -76,12 +92,28 @@ impl Machine {
         Ok(address)
     }
 
+    /// Has QEMU forward connections to its guest.
+    async fn forward_by_qemu(&self, verb: &str, host_port: u16, guest_port: u16) -> Result<SocketAddr, Error> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, host_port));
+        let free = match TcpListener::bind(address).await {
+            Ok(listener) => listener.local_addr(),
+            Err(error) => return Err(self.cannot(verb, &not_bound(host_port, &error).await)),
+        };
+        let address = free.map_err(|error| self.cannot(verb, &error.to_string()))?;
+        let answer = self.monitor_command(&format!("hostfwd_add tcp:{address}-:{guest_port}")).await?;
+        match answer.trim() {
+            "" => Ok(address),
+            why => Err(self.cannot(verb, &format!("QEMU's own network does not do it: {why}"))),
+        }
+    }
+
     /// Ends all forwards with their connections.
     pub(super) fn end_forwards(&self) {
         self.forwards().clear();
     }
 
-    fn target(&self, guest_port: u16) -> Result<Target, String> {
+    /// A port of the guest's on its first LAN. The error is what people are told.
+    pub(super) fn target(&self, guest_port: u16) -> Result<Target, String> {
         let Some((segment, attachment)) = self.shared.launch.attachment(0) else { return Err(NO_NETWORK.into()) };
         let own = IpAddr::from(Ipv4Addr::new(192, 168, attachment.vlan.number(), 254));
         if own == attachment.ipv4 || self.shared.launch.is_taken(own) {
@@ -127,12 +159,10 @@ async fn listen(listener: TcpListener, target: Target) {
 }
 
 async fn relay(mut client: TcpStream, target: Target) {
-    let connect = target.segment.connect((target.own, 24), target.guest);
-    let refused = match timeout(CONNECT, connect).await {
+    let refused = match target.connect().await {
         // Whoever breaks off, the other one notices.
-        Ok(Ok(mut guest)) => return drop(copy_bidirectional(&mut client, &mut guest).await),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("no answer after {} s", CONNECT.as_secs()),
+        Ok(mut guest) => return drop(copy_bidirectional(&mut client, &mut guest).await),
+        Err(refused) => refused,
     };
     target.recorder.message(Level::Warning, format!("forward_port: connecting to {} failed: {refused}", target.guest));
 }

@@ -23,9 +23,11 @@ mod pattern;
 mod picture;
 mod pointer;
 mod power;
+mod process;
 mod screen;
 mod shell;
 mod sockets;
+mod ssh;
 mod start;
 mod state;
 mod terminal;
@@ -34,7 +36,9 @@ mod tests;
 mod tty;
 mod units;
 
+pub use process::Process;
 pub use screen::ScreenTexts;
+pub(crate) use ssh::vsock_sockets;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -53,6 +57,7 @@ use crate::guest::Guest;
 use crate::network::Attachment;
 use crate::spec::MachineSpec;
 use forward::Forwards;
+use ssh::Backdoor;
 use start::Power;
 
 /// What the host grants a guest beyond a deadline that the guest itself should have kept.
@@ -90,6 +95,16 @@ pub trait Launch: Send + Sync {
     /// Lets the machine keep its state in this directory from its next start on; false where it cannot.
     fn keep_state_in(&self, _directory: &Path) -> bool {
         false
+    }
+
+    /// Where a driver finds the machine's sockets of the family `AF_VSOCK`, if a device for them was made.
+    fn vsock(&self) -> Option<PathBuf> {
+        None
+    }
+
+    /// A pid of the driver's as processes of the run see it.
+    fn pid_inside(&self, pid: u32) -> Option<u32> {
+        Some(pid)
     }
 
     /// Whether some machine of the run has this address.
@@ -133,6 +148,7 @@ struct Shared {
     options: Options,
     power: Mutex<Power>,
     forwards: Mutex<Forwards>,
+    backdoor: Mutex<Option<Backdoor>>,
 }
 
 impl Machine {
@@ -142,7 +158,8 @@ impl Machine {
         let recorder = recorder.machine(&spec.name);
         let base = recorder.within(None);
         let power = Mutex::new(Power::new(Console::new(base.clone())));
-        let shared = Shared { spec, launch, recorder: base, options, power, forwards: Mutex::default() };
+        let (forwards, backdoor) = (Mutex::default(), Mutex::default());
+        let shared = Shared { spec, launch, recorder: base, options, power, forwards, backdoor };
         Self { shared: Arc::new(shared), recorder }
     }
 

@@ -121,6 +121,7 @@ impl Machine {
     pub async fn release(&self) -> Result<(), Error> {
         let running = self.give_up().await;
         self.end_forwards();
+        self.close_ssh();
         match running {
             Some(boot) if boot.exit().is_none() => self.kill(&boot).await,
             _ => Ok(()),

@@ -137,6 +137,14 @@ impl Machine {
         (power.starts, outcome)
     }
 
+    /// The machine, if it runs.
+    pub(super) fn current(&self) -> Option<Arc<Boot>> {
+        match &self.power().phase {
+            Phase::Up(boot) if boot.exit().is_none() => Some(boot.clone()),
+            _ => None,
+        }
+    }
+
     /// The machine, if it runs or is about to.
     pub(super) async fn running(&self) -> Option<Arc<Boot>> {
         let mut outcome = match &self.power().phase {

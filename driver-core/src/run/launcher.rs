@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +15,7 @@ use crate::error::MachineError;
 use crate::guest::Guest;
 use crate::machine::Launch;
 use crate::network::Attachment;
+use crate::process::{pid_inside, pid_of};
 use crate::spec::VlanId;
 
 /// A machine's backend with all that a start needs.
@@ -25,6 +26,8 @@ pub(super) struct Launcher {
     segments: BTreeMap<VlanId, Arc<Segment>>,
     /// Where the machine keeps its state, if not where the request says.
     state: Mutex<Option<PathBuf>>,
+    /// The host's end of the machine's vsock device.
+    vsock: Option<PathBuf>,
 }
 
 impl Launcher {
@@ -33,8 +36,9 @@ impl Launcher {
         request: StartRequest,
         init: Arc<OwnedFd>,
         segments: BTreeMap<VlanId, Arc<Segment>>,
+        vsock: Option<PathBuf>,
     ) -> Self {
-        Self { backend, request, init, segments, state: Mutex::default() }
+        Self { backend, request, init, segments, state: Mutex::default(), vsock }
     }
 
     /// The request with the directory in which the machine keeps its state.
@@ -75,6 +79,14 @@ impl Launch for Launcher {
             *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Some(directory.to_owned());
         }
         can
+    }
+
+    fn vsock(&self) -> Option<PathBuf> {
+        self.vsock.clone()
+    }
+
+    fn pid_inside(&self, pid: u32) -> Option<u32> {
+        pid_inside(pid, u32::try_from(pid_of(self.init.as_fd()).ok()?).ok()?)
     }
 
     fn is_taken(&self, address: IpAddr) -> bool {

@@ -93,7 +93,7 @@ impl Maker {
             return Err(MachineError::new(&*name, "create_machine", list(&problems)).into());
         }
         let request = StartRequest { machine: spec.clone(), ..request };
-        let launcher = Launcher::new(backend, request, init, segments);
+        let launcher = Launcher::new(backend, request, init, segments, None);
         let mut workshop = self.lock();
         let Some(workshop) = workshop.as_mut() else { return Err(over(&name)) };
         if workshop.made.iter().any(|other| other.name() == name) {

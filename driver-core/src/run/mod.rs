@@ -13,6 +13,7 @@ mod maker;
 mod namespaces;
 mod start_all;
 mod state;
+mod vsock;
 
 use std::io;
 use std::os::fd::AsFd;
@@ -38,6 +39,7 @@ use lans::Lans;
 use launcher::Launcher;
 use maker::Workshop;
 use namespaces::Namespaces;
+use vsock::Vsock;
 
 pub use directory::IDS;
 pub use maker::{Maker, Wanted};
@@ -104,6 +106,8 @@ pub struct Run {
 struct Ground {
     network: Option<Arc<Namespace>>,
     keeper: Option<Keeper>,
+    /// Ends before what it lives in.
+    vsock: Vsock,
     namespaces: Namespaces,
     directory: RunDirectory,
 }
@@ -171,12 +175,19 @@ impl Run {
         let keeper = Keeper::start(namespaces.handle().as_fd(), &leftovers, state);
         let keeper = keeper.map_err(|error| broken("start the run's keeper", error))?;
         // From here on whatever fails is undone by the keeper.
-        let ground = Ground { network: None, keeper: Some(keeper), namespaces, directory };
+        let ground = Ground { network: None, keeper: Some(keeper), vsock: Vsock::default(), namespaces, directory };
         let mut run = Self { machines: Vec::new(), vlans: Vec::new(), maker: None, ground: Some(ground) };
         let lans = Lans::make(spec.lan, &plan, &recorder).await?;
         run.ground_mut().network.clone_from(&lans.network);
         let parts = Parts { backends, plan: &plan, lans: &lans, cgroups: &cgroups, recorder: &recorder, output, state };
-        run.machines = run.ground().make_machines(spec, &parts)?;
+        let vsock = Vsock::for_machines(spec, run.ground(), &recorder).await;
+        run.machines = run.ground().make_machines(spec, &parts, &vsock)?;
+        run.ground_mut().vsock = vsock;
+        if spec.ssh_backdoor {
+            for machine in &run.machines {
+                machine.open_ssh(run.directory()).map_err(|error| broken("open a way in by SSH", error))?;
+            }
+        }
         run.vlans = lans.vlans(spec, &recorder, output);
         let shared = run.ground().shared(state);
         run.maker = Some(run.make_maker(spec, backends, lans, shared, (&plan, &cgroups), (&recorder, output)));
@@ -237,8 +248,9 @@ impl Run {
         failures.extend(released.into_iter().filter_map(Result::err).map(io::Error::other));
         self.machines.clear();
         self.vlans.clear();
-        if let Some(Ground { network, mut keeper, namespaces, directory }) = self.ground.take() {
+        if let Some(Ground { network, mut keeper, vsock, namespaces, directory }) = self.ground.take() {
             drop(network);
+            drop(vsock);
             if let Some(keeper) = keeper.take() {
                 failures.extend(keeper.clean_up().await.err());
             }
@@ -271,6 +283,7 @@ impl Run {
             allow_reboot: false,
             boot_timeout: spec.boot_timeout,
             machined: spec.machined,
+            vsock: None,
         };
         Maker::new(Workshop {
             backends: backends.to_vec(),
@@ -307,7 +320,7 @@ impl Ground {
         state.map_or_else(|| self.directory.state().join("shared_xchg"), StateDirectories::shared)
     }
 
-    fn make_machines(&self, spec: &TestSpec, parts: &Parts<'_>) -> Result<Vec<Machine>, Error> {
+    fn make_machines(&self, spec: &TestSpec, parts: &Parts<'_>, vsock: &Vsock) -> Result<Vec<Machine>, Error> {
         let ids = if may_hand_out_ids() { self.directory.claim_ids(spec.machines.len()) } else { Ok(Vec::new()) };
         let ids = ids.map_err(|error| broken("claim user ids for the machines", error))?;
         let options = Options { boot_timeout: spec.boot_timeout, ..Options::new(parts.output) };
@@ -326,10 +339,12 @@ impl Ground {
                 first_id: ids.get(number).copied(),
                 allow_reboot: false,
                 boot_timeout: spec.boot_timeout,
+                vsock: vsock.guest(&machine.name),
                 machined: spec.machined,
             };
             let segments = parts.lans.of(machine);
-            let launcher = Launcher::new(backend, request, self.namespaces.handle().clone(), segments);
+            let launcher =
+                Launcher::new(backend, request, self.namespaces.handle().clone(), segments, vsock.host(&machine.name));
             machines.push(Machine::new(machine.clone(), Arc::new(launcher), parts.recorder.clone(), options.clone()));
         }
         Ok(machines)

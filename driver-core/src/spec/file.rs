@@ -457,7 +457,7 @@ start-script = 'start'
                 "t.py: machine `a_b`: no `backend`; add the key `backend`, such as `backend = \"container\"`",
                 "t.py: machine `a_b`: key `colour`: unknown key; the keys here are `backend`, `root`, `cpus`, `memory`, `vlans`, `units`, `env`, `devices`, `binds`, `kernel`, `initrd`, `cmdline`, `accel`, `disks`, `qemu-args`, `start-script`",
                 "t.py: key `global-timeout`: `-1` is not more than zero",
-                "t.py: key `script`: unknown key; the keys here are `name`, `global-timeout`, `boot-timeout`, `machined`, `lan`, `machines`",
+                "t.py: key `script`: unknown key; the keys here are `name`, `global-timeout`, `boot-timeout`, `machined`, `lan`, `ssh-backdoor`, `machines`",
             ]
         );
     }

@@ -17,7 +17,8 @@ pub(super) const GLOBAL_TIMEOUT: Duration = Duration::from_secs(3600);
 pub(super) const BOOT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// `script` is last, so that a script's own metadata can go without it.
-const KEYS: [&str; 7] = ["name", "global-timeout", "boot-timeout", "machined", "lan", "machines", "script"];
+const KEYS: [&str; 8] =
+    ["name", "global-timeout", "boot-timeout", "machined", "lan", "ssh-backdoor", "machines", "script"];
 
 const MACHINED: [(&str, Machined); 3] =
     [("auto", Machined::Auto), ("never", Machined::Never), ("require", Machined::Require)];
@@ -41,6 +42,7 @@ pub(super) fn read(table: &Table, form: Form, directory: &Path, spec: &mut TestS
             "boot-timeout" => spec.boot_timeout = time(value, &mut about),
             "machined" => spec.machined = about.word(value, &MACHINED).unwrap_or_default(),
             "lan" => spec.lan = about.word(value, &LAN).unwrap_or_default(),
+            "ssh-backdoor" => spec.ssh_backdoor = yes_or_no(value, &mut about),
             "script" if form != Form::Python => {
                 if let Some(path) = about.string(value, "the path of a Python script") {
                     file::script(&directory.join(path), spec, &mut about);
@@ -88,6 +90,14 @@ pub(super) fn time(value: &Value, report: &mut Report<'_>) -> Duration {
         report.problem(format!("{} is {wrong}", quote(&shown)), "");
         Duration::ZERO
     })
+}
+
+fn yes_or_no(value: &Value, report: &mut Report<'_>) -> bool {
+    if let Value::Bool(yes) = value {
+        return *yes;
+    }
+    report.wrong_type("true or false", value);
+    false
 }
 
 fn machines(value: &Value, directory: &Path, spec: &mut TestSpec, report: &mut Report<'_>) {
@@ -150,12 +160,12 @@ mod tests {
     fn everything_can_be_said() {
         let (spec, problems) = parsed(
             "name = 'two words'\nglobal-timeout = 1.5\nboot-timeout = '1m'\nmachined = 'require'\n\
-             lan = 'switch'\nmachines.web.backend = 'vm'\nmachines.db.backend = 'container'",
+             lan = 'switch'\nssh-backdoor = true\nmachines.web.backend = 'vm'\nmachines.db.backend = 'container'",
         );
         assert_eq!(problems, "");
         assert_eq!(spec.name, "two words");
         assert_eq!((spec.global_timeout.as_millis(), spec.boot_timeout.as_secs()), (1500, 60));
-        assert_eq!((spec.machined, spec.lan), (Machined::Require, Lan::Switch));
+        assert_eq!((spec.machined, spec.lan, spec.ssh_backdoor), (Machined::Require, Lan::Switch, true));
         assert_eq!(spec.machines.iter().map(|machine| machine.name.as_str()).collect::<Vec<_>>(), ["db", "web"]);
     }
 
@@ -184,6 +194,7 @@ mod tests {
                 "global-timeout = true",
                 "t: key `global-timeout`: expected seconds or a time such as `\"5m\"`, found a truth value",
             ),
+            ("ssh-backdoor = 'yes'", "t: key `ssh-backdoor`: expected true or false, found a string"),
             (
                 "machined = 'sometimes'",
                 "t: key `machined`: `sometimes` is none of `auto`, `never`, `require`; write one of them",
@@ -201,7 +212,7 @@ mod tests {
             ("machines.web = 'container'", "t: machine `web`: expected a table with the key `backend`, found a string"),
             (
                 "boot-cache = 'auto'",
-                "t: key `boot-cache`: unknown key; the keys here are `name`, `global-timeout`, `boot-timeout`, `machined`, `lan`, `machines`",
+                "t: key `boot-cache`: unknown key; the keys here are `name`, `global-timeout`, `boot-timeout`, `machined`, `lan`, `ssh-backdoor`, `machines`",
             ),
             ("boot_timeout = 1", "t: key `boot_timeout`: unknown key; did you mean `boot-timeout`?"),
         ] {

@@ -1,6 +1,7 @@
 //! Start scripts as upstream's Nix code makes them, over the host's programs in place of a Nix store.
 
 mod container;
+pub mod vm;
 
 pub use container::{Container, Interface};
 

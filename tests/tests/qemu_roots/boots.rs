@@ -239,6 +239,7 @@ fn its_own_initramfs(spec: &MachineSpec) -> TestResult<Vec<u8>> {
         first_id: None,
         allow_reboot: false,
         boot_timeout: Duration::from_secs(1),
+        vsock: None,
         machined: driver_core::spec::Machined::Never,
     };
     let serial = Arch::of_host().expect("a machine has booted on it").serial;

@@ -9,6 +9,7 @@ from time import monotonic, sleep
 from test_driver.duration import FIFTEEN_MINUTES, Duration, deprecated, optional_seconds, plain_seconds, seconds
 from test_driver.errors import MachineError, RequestedAssertionFailed
 from test_driver.machine.impossible import refusal
+from test_driver.machine.vm import VmVerbs
 from test_driver.retry import retry, timed_out
 from test_driver.vlan import number_of
 
@@ -52,6 +53,9 @@ _TEXTS = frozenset(
 
 _KEY_DELAY = timedelta(milliseconds=10)
 
+_NEW_BOOT = 60.0
+"""How long a call waits for the reboot that the script believes in, in seconds."""
+
 _TEN_MINUTES = timedelta(minutes=10)
 
 _BUTTONS = ("left", "middle", "right", "wheel_up", "wheel_down")
@@ -77,7 +81,7 @@ class BaseMachine:
         self._driver = driver
         self._backend = backend
         self._console_place = (0, 0)
-        self._disconnected = False
+        self._shells_before: int | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
@@ -105,11 +109,11 @@ class BaseMachine:
     @property
     def connected(self) -> bool:
         """Whether the machine takes commands. Set to ``False``, the next call waits until it has gone down and come up again."""
-        return not self._disconnected and bool(self._up()["ready"])
+        return self._shells_before is None and bool(self._up()["ready"])
 
     @connected.setter
     def connected(self, connected: bool) -> None:
-        self._disconnected = not connected
+        self._shells_before = None if connected else int(self._up()["shells"])
 
     def shutdown(self) -> None:
         """Powers the machine off and waits until it is gone. Does nothing if it does not run."""
@@ -374,7 +378,8 @@ class BaseMachine:
     def wait_for_x(self, timeout: Duration = FIFTEEN_MINUTES) -> None:
         """Waits until the machine has reached its graphical target and its X server is there."""
         self._wait_for_x(
-            "journalctl -b SYSLOG_IDENTIFIER=systemd | grep 'Reached target Current graphical' && [ -e /tmp/.X11-unix/X0 ]",
+            "journalctl --boot --output=cat SYSLOG_IDENTIFIER=systemd"
+            ' | grep -Eq "Reached target ([^ ]+ - )?Current graphical" && test -e /tmp/.X11-unix/X0',
             timeout,
         )
 
@@ -457,6 +462,12 @@ class BaseMachine:
         address = self._output("ForwardPort", host_port=int(host_port), guest_port=int(guest_port))
         return int(address.rpartition(":")[2])
 
+    def ssh_backdoor_command(self) -> str:
+        """The command of a shell that logs in to the machine by SSH, where the test asks for an SSH backdoor."""
+        from test_driver.ssh import command
+
+        return command(self._driver.description(self.name))
+
     def link(self, vlan: VLan | int) -> Link:
         """What joins the machine to a VLAN: faults, counts and captures. The machine need not run."""
         from test_driver.link import Link
@@ -514,21 +525,21 @@ class BaseMachine:
         return (ran["status"], ran["stdout"])
 
     def _wait(self, method: str, **parameters: Any) -> Parameters:
-        if self._disconnected:
-            self._wait_for_new_boot()
+        if self._shells_before is not None:
+            self._wait_for_new_boot(self._shells_before)
         return self._driver.client.wait(method, self._call(parameters), self._driver.tick)
 
-    def _wait_for_new_boot(self) -> None:
-        """Waits until the machine takes no commands any more: it then takes them again when it has booted."""
-        limit = self._driver.boot_timeout
-        began = monotonic()
-        while self._up()["ready"]:
-            if monotonic() - began > limit:
-                raise RuntimeError("Shell did not start in time")
-            if (tick := self._driver.tick) is not None:
+    def _wait_for_new_boot(self, before: int) -> None:
+        """Waits until what took commands is gone, or something else has taken its place: then commands wait for that by themselves.
+
+        A machine that has booted anew by now cannot be told from one that never will, so this wait has an end.
+        """
+        until = monotonic() + _NEW_BOOT
+        while (now := self._up())["ready"] and now["shells"] <= before and monotonic() < until:
+            if tick := self._driver.tick:
                 tick()
             sleep(0.02)
-        self._disconnected = False
+        self._shells_before = None
 
     def _up(self) -> Parameters:
         return self._driver.client.call("IsUp", {"machine": self.name})
@@ -556,13 +567,12 @@ class BaseMachine:
         return {"machine": self.name, "span": self._driver.logger.span, **parameters}
 
 
-class QemuMachine(BaseMachine):
+class QemuMachine(VmVerbs, BaseMachine):
     """A VM."""
 
     def is_up(self) -> bool:
         """Whether the machine runs and takes commands."""
-        up = self._up()
-        return not self._disconnected and bool(up["up"] and up["ready"])
+        return self.connected
 
 
 class NspawnMachine(BaseMachine):

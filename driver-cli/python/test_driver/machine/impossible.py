@@ -1,4 +1,4 @@
-"""Verbs of upstream's machines that are not there."""
+"""Verbs that machines of some kinds lack."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-_MISSING = frozenset(
+_ONLY_VMS = frozenset(
     [
         "create_efi_vars",
         "dump_efi_vars",
@@ -22,10 +22,10 @@ _MISSING = frozenset(
 
 def refusal(machine: str, verb: str) -> Callable[..., NoReturn]:
     """What stands for a verb that is not there: raises when called. No such verb at all is an ``AttributeError``."""
-    if verb not in _MISSING:
+    if verb not in _ONLY_VMS:
         raise AttributeError(f"machine {machine} has no attribute {verb!r}", name=verb)
 
     def refuse(*_: object, **__: object) -> NoReturn:
-        raise MachineError(f"machine {machine}: {verb} is not possible: this version of Tandem has no such verb")
+        raise MachineError(f"machine {machine}: {verb} is not possible: only VMs can do that")
 
     return refuse
