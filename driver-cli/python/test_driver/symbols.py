@@ -34,7 +34,7 @@ class _NoClient:
     def call(self, method: str, parameters: dict[str, object]) -> dict[str, object]:
         if method != "Describe":
             raise RuntimeError(f"{method} without a driver")
-        return _Nothing(machines=[], vlans=[])
+        return _Nothing(machines=[], vlans=[], global_timeout=0.0, boot_timeout=0.0)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 //! The program `nixos-test-driver`, called as whatever uses nixpkgs' test driver calls it.
 
 mod bad_input;
+mod both;
 mod ends;
 mod ground;
 mod lines;

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _LOOK = 0.1
 """How often that is looked for, in seconds."""
 
+
 class Process:
     """The process that a running machine is, as far as a script can be told of one that is not its child."""
 
