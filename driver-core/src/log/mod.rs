@@ -27,5 +27,5 @@ pub use jsonl::Jsonl;
 pub use junit::Junit;
 pub use machine_files::MachineFiles;
 pub use output::OutputDirectory;
-pub use terminal::{Terminal, TerminalSettings};
+pub use terminal::{Reader, Terminal, TerminalSettings};
 pub use xml::Xml;

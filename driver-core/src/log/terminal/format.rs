@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 
 use anstyle::{AnsiColor, Color, Style};
 
-use super::TerminalSettings;
 use super::spans::{Spans, Wait};
+use super::{Reader, TerminalSettings};
 use crate::event::{Event, Kind, Level, Outcome, SpanId};
 use crate::log::harmless::{bounded, harmless};
 use crate::log::words;
@@ -159,7 +159,8 @@ impl Format {
     }
 
     fn indent(&self, span: Option<SpanId>) -> usize {
-        if self.settings.live && !self.settings.plain_steps { 2 * self.spans.depth(span) } else { 0 }
+        let watching = self.settings.reader == Reader::Watching;
+        if watching && !self.settings.plain_steps { 2 * self.spans.depth(span) } else { 0 }
     }
 }
 

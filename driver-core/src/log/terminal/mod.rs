@@ -27,16 +27,25 @@ pub struct TerminalSettings {
     pub level: Level,
     /// Whether there are colours.
     pub colours: bool,
-    /// Whether someone is watching: steps are indented, and a moving last line tells what is waited for.
-    pub live: bool,
+    /// Who reads it.
+    pub reader: Reader,
     /// Whether the text is no more than what the NixOS test driver would say: steps are not indented, and nothing tells of the run itself.
     pub plain_steps: bool,
     /// Whether what machines say is shown; can be changed while the run goes on.
     pub consoles: Arc<AtomicBool>,
     /// Where the run's files are, to be named at its end.
     pub output: Option<PathBuf>,
-    /// Whether someone types below the text: what a call said is then written before the call is over.
-    pub prompt: bool,
+}
+
+/// Who reads the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// Someone, later.
+    File,
+    /// Someone who watches: steps are indented, and a moving last line tells what is waited for.
+    Watching,
+    /// Someone who types below it: what a call said is written before the call is over.
+    Typing,
 }
 
 impl TerminalSettings {
@@ -46,13 +55,14 @@ impl TerminalSettings {
         let live = io::stderr().is_terminal() && !dumb;
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let consoles = Arc::new(true.into());
-        Self { level, colours: live && !no_color, live, plain_steps: false, consoles, output: None, prompt: false }
+        let reader = if live { Reader::Watching } else { Reader::File };
+        Self { level, colours: live && !no_color, reader, plain_steps: false, consoles, output: None }
     }
 
     /// The same where a prompt has the last line, on which nothing else can move.
     #[must_use]
     pub fn beside_a_prompt(self) -> Self {
-        Self { live: false, prompt: true, ..self }
+        Self { reader: Reader::Typing, ..self }
     }
 }
 
@@ -73,9 +83,9 @@ pub struct Terminal {
 impl Terminal {
     /// A sink that writes to `to`. Fails if no thread can be started.
     pub fn new(settings: TerminalSettings, to: impl Write + Send + 'static) -> io::Result<Self> {
-        let spinner = settings.live.then(|| Spinner::new(settings.colours));
+        let spinner = (settings.reader == Reader::Watching).then(|| Spinner::new(settings.colours));
         let writer = Writer::start(to, spinner)?;
-        let prompt = settings.prompt;
+        let prompt = settings.reader == Reader::Typing;
         Ok(Self { format: Format::new(settings), writer, prompt, stuck: false })
     }
 

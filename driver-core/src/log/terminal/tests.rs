@@ -9,11 +9,10 @@ fn settings(colours: bool, live: bool, level: Level) -> TerminalSettings {
     TerminalSettings {
         level,
         colours,
-        live,
+        reader: if live { Reader::Watching } else { Reader::File },
         plain_steps: false,
         consoles: Arc::new(true.into()),
         output: Some("out/hello".into()),
-        prompt: false,
     }
 }
 
