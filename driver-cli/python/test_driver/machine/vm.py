@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from test_driver.duration import FIFTEEN_MINUTES, Duration, seconds
+from test_driver.duration import FIFTEEN_MINUTES, seconds
 from test_driver.errors import MachineError, RequestedAssertionFailed
 
 TYPE_CHECKING = False
