@@ -92,6 +92,16 @@ impl Ground {
         self.call("nixos-test-driver", environment, &[&own, args].concat())
     }
 
+    /// Starts a shell's command that calls the driver with `"$@"`.
+    pub(crate) fn shell(&self, command: &str, args: &[&str]) -> TestResult<Program> {
+        let configuration = self.path("driverConfiguration.json");
+        fs::write(&configuration, self.configuration.to_string())?;
+        let (state, configuration) =
+            (format!("XDG_RUNTIME_DIR={}", self.text("state")), configuration.display().to_string());
+        let own = [&state, "sh", "-c", command, "sh", "--config", &configuration, "-o", &self.text("out")];
+        Ok(Program::start("env", &[&own, args].concat(), &[])?)
+    }
+
     /// Runs the driver to its end.
     pub(crate) fn run(&self, args: &[&str]) -> TestResult<Ended> {
         Ok(self.start(args)?.wait(PATIENCE)?)

@@ -9,4 +9,5 @@ mod lines;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod machines;
 mod places;
+mod prompt;
 mod vm;
