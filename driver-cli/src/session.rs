@@ -16,7 +16,7 @@ use crate::exit::Status;
 use crate::failure;
 use crate::nixos::Life;
 use crate::output::say;
-use crate::script::{Captures, Deadline, Interpreter, Options, Prompt, ScriptOutcome, Test};
+use crate::script::{Captures, Interpreter, Options, Prompt, ScriptOutcome, Test, Timer};
 use crate::stop::Stop;
 
 /// What the tests of one command have in common.
@@ -158,7 +158,7 @@ impl Session {
                     announces: self.upstream.is_some(),
                     consoles_shown: consoles,
                     captures: captures.clone(),
-                    deadline: Deadline::default(),
+                    timer: Timer::default(),
                     maker: Some(run.maker().clone()),
                 };
                 let mut ended = self.script(options, test).await;
@@ -183,14 +183,14 @@ impl Session {
         if self.stop.asked().is_some() {
             return Outcome::Interrupted.into();
         }
-        let (recorder, limit, deadline) = (test.recorder.clone(), test.global_timeout, test.deadline.clone());
+        let (recorder, limit, timer) = (test.recorder.clone(), test.global_timeout, test.timer.clone());
         let prompt = self.prompt.clone();
+        if prompt.is_none() {
+            timer.set(Some(limit));
+        }
         // Said before the script is cancelled, so that the record has cause and effect in their order.
         let timeout = async {
-            match &prompt {
-                Some(prompt) => prompt.timer.reached().await,
-                None => deadline.expired(limit).await,
-            }
+            timer.reached().await;
             // As the NixOS test driver says it.
             recorder.message(Level::Error, "timeout reached; test terminating...");
         };

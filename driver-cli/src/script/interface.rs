@@ -81,7 +81,7 @@ impl Interface {
         self.answer(more, "create a machine".into(), make::make(session.clone(), session.maker(), wanted))
     }
 
-    /// Waits until all machines are gone. Lifts the run's deadline then.
+    /// Waits until all machines are gone. Stops the clock of the global timeout then.
     #[zlink(more)]
     async fn join_all(
         &self,
@@ -93,8 +93,7 @@ impl Interface {
             for machine in machines {
                 machine.wait_for_shutdown(None).await?;
             }
-            session.deadline().lift();
-            session.start_timer(false);
+            session.timer().set(None);
             Ok::<_, driver_core::Error>(())
         })
     }

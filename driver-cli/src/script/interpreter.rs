@@ -207,8 +207,7 @@ impl Interpreter {
     /// Does not run the script but asks at standard input what to do, with the script at hand; else as [`run`](Self::run). While the prompt is
     /// there the terminal is the interpreter's: its foreground, its modes.
     pub async fn converse(mut self, test: Test, prompt: &Prompt) -> io::Result<ScriptOutcome> {
-        let session = Session::new(test, Some(self.output.clone())).with_timer(Some(prompt.timer.clone()));
-        let session = Arc::new(session);
+        let session = Arc::new(Session::at_a_prompt(test, Some(self.output.clone())));
         let (_server, address) = self.serve(&session)?;
         let terminal = Foreground::of_stdin()?;
         let lent = terminal.as_ref().zip(self.process.group());

@@ -11,7 +11,6 @@
 mod call;
 mod capture;
 mod console;
-mod deadline;
 mod failure;
 mod interact;
 mod interface;
@@ -38,7 +37,6 @@ use std::path::Path;
 use driver_core::spec::{Problem, TestSpec};
 
 pub use capture::Captures;
-pub use deadline::Deadline;
 pub use interpreter::{Interpreter, Options, ScriptOutcome};
 pub use prompt::Prompt;
 pub use server::Server;

@@ -18,7 +18,6 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::capture::Captures;
-use super::deadline::Deadline;
 use super::failure::Failure;
 use super::output::Output;
 use super::reply::{Description, MachineDescription};
@@ -47,8 +46,8 @@ pub struct Test {
     pub consoles_shown: Arc<AtomicBool>,
     /// Where captures are that the script begins. The caller finishes those that are left.
     pub captures: Captures,
-    /// The deadline, which the script can lift; the caller sees to it.
-    pub deadline: Deadline,
+    /// The clock of the global timeout, which the script can stop. The caller starts it, unless there is a prompt, and sees to its end.
+    pub timer: Timer,
     /// Makes more machines, if the run can have them.
     pub maker: Option<Maker>,
 }
@@ -68,7 +67,7 @@ pub(super) struct Session {
     test: Test,
     runtime: Handle,
     output: Option<Arc<Output>>,
-    timer: Option<Arc<Timer>>,
+    prompt: bool,
     state: Mutex<State>,
     failed: Notify,
 }
@@ -89,18 +88,18 @@ struct State {
 impl Session {
     /// A session over `test`; verbs run on the current runtime. What the script prints comes from `output`.
     pub(super) fn new(test: Test, output: Option<Arc<Output>>) -> Self {
-        Self { test, runtime: Handle::current(), output, timer: None, state: Mutex::default(), failed: Notify::new() }
+        Self { test, runtime: Handle::current(), output, prompt: false, state: Mutex::default(), failed: Notify::new() }
     }
 
-    /// The same with a clock that clients can start.
-    pub(super) fn with_timer(self, timer: Option<Arc<Timer>>) -> Self {
-        Self { timer, ..self }
+    /// The same for a prompt, which starts and stops the clock.
+    pub(super) fn at_a_prompt(test: Test, output: Option<Arc<Output>>) -> Self {
+        Self { prompt: true, ..Self::new(test, output) }
     }
 
-    /// Starts the clock of the global timeout, or stops it. Without one of its own, the session has nothing to do.
+    /// Starts the clock of the global timeout, or stops it. That of a script runs by itself.
     pub(super) fn start_timer(&self, on: bool) {
-        if let Some(timer) = &self.timer {
-            timer.set(on.then_some(self.test.global_timeout));
+        if self.prompt {
+            self.test.timer.set(on.then_some(self.test.global_timeout));
         }
     }
 
@@ -132,8 +131,8 @@ impl Session {
         self.test.maker.clone()
     }
 
-    pub(super) fn deadline(&self) -> &Deadline {
-        &self.test.deadline
+    pub(super) fn timer(&self) -> &Timer {
+        &self.test.timer
     }
 
     pub(super) fn vlan(&self, number: i64) -> Result<&Vlan, Failure> {

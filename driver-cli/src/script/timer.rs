@@ -1,28 +1,29 @@
-//! The clock of the global timeout at a prompt, where it runs only while the test's script does.
+//! The clock of the global timeout. At a prompt it runs only while the test's script does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// A clock that can be started, started anew and stopped.
-#[derive(Debug)]
-pub struct Timer(watch::Sender<Option<Instant>>);
+/// A clock that can be started, started anew and stopped. It stands at first; clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Timer(Arc<watch::Sender<Option<Instant>>>);
 
 impl Default for Timer {
     fn default() -> Self {
-        Self(watch::Sender::new(None))
+        Self(Arc::new(watch::Sender::new(None)))
     }
 }
 
 impl Timer {
     /// Starts the clock with so much time on it; `None` stops it.
-    pub(super) fn set(&self, time: Option<Duration>) {
+    pub fn set(&self, time: Option<Duration>) {
         self.0.send_replace(time.and_then(|time| Instant::now().checked_add(time)));
     }
 
     /// Returns once the time is up.
-    pub(crate) async fn reached(&self) {
+    pub async fn reached(&self) {
         let mut changes = self.0.subscribe();
         loop {
             let until = *changes.borrow_and_update();

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use driver_cli::script::{Captures, Deadline, Interpreter, Options, ScriptOutcome, Test};
+use driver_cli::script::{Captures, Interpreter, Options, ScriptOutcome, Test, Timer};
 use driver_core::event::{Event, Kind, Level, Recorder, Sink, SpanId};
 use driver_core::fake::{FakeBackend, FakeMachine, Reply};
 use driver_core::lan::Vlan;
@@ -131,7 +131,7 @@ impl Stage {
             announces: false,
             consoles_shown: self.consoles_shown.clone(),
             captures: self.captures.clone(),
-            deadline: Deadline::default(),
+            timer: Timer::default(),
             maker: None,
         }
     }
