@@ -125,8 +125,7 @@ class BaseMachine:
 
     def release(self) -> None:
         """Ends the machine as a power cut would, if it runs. The driver does so with all machines at the end of the test."""
-        if self.booted:
-            self.crash()
+        self._wait("Release")
 
     def reboot(self) -> None:
         """Reboots the machine."""
