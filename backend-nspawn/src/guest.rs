@@ -13,6 +13,7 @@ use driver_core::error::MachineError;
 use driver_core::event::Level;
 use driver_core::guest::{Cable, Channel as Abilities, Command, Exit, Guest, Output, Terminal};
 use driver_core::life::{Life, Standing};
+use driver_core::process::pid_of;
 use driver_core::spec::Machined;
 use netbridge::Port;
 use tokio::sync::watch;
@@ -60,6 +61,8 @@ struct Shared {
 /// What of the container can be used right now.
 #[derive(Default)]
 struct Live {
+    /// systemd-nspawn's, or that of the start script that becomes it.
+    pid: Option<u32>,
     channel: Option<Arc<Channel>>,
     leader: Option<Arc<OwnedFd>>,
     ports: Arc<Vec<Port>>,
@@ -164,7 +167,12 @@ impl Shared {
     async fn boot(&self) -> Result<Boot, MachineError> {
         let boot = self.origin.boot(&self.request, &self.descriptors, self.life.console()).await;
         let mut boot = boot.map_err(|error| self.life.error("start", &error).source(error))?;
+        let pid = boot.process.pid();
+        if let Some(pid) = pid {
+            self.life.console().recorder().message(Level::Info, format!("systemd-nspawn running (pid {pid})"));
+        }
         let mut live = self.live();
+        live.pid = pid;
         live.ports = Arc::new(std::mem::take(&mut boot.ports));
         live.keyboard = Some(boot.keyboard.clone());
         drop(live);
@@ -355,6 +363,19 @@ impl Guest for Container {
         self.shared.life.kill();
         self.shared.life.ended().await;
         Ok(())
+    }
+
+    fn pid(&self) -> Option<u32> {
+        self.shared.live().pid
+    }
+
+    fn leader(&self) -> Option<u32> {
+        let leader = self.shared.live().leader.clone()?;
+        u32::try_from(pid_of(leader.as_fd()).ok()?).ok()
+    }
+
+    fn class(&self) -> Option<&str> {
+        Some("NspawnMachine")
     }
 
     fn cable(&self) -> Option<&dyn Cable> {

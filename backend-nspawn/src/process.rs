@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use driver_core::process::Child;
+use driver_core::process::{Child, pid_of};
 use rustix::process::{Signal, pidfd_send_signal};
 use tokio::time::timeout;
 
@@ -34,6 +34,12 @@ impl Process {
     /// The init of all.
     pub(crate) fn init(&self) -> BorrowedFd<'_> {
         self.init.as_fd()
+    }
+
+    /// The pid of systemd-nspawn, or of the start script that becomes it, as the driver sees it.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        let process = self.script.as_ref().unwrap_or(&self.init);
+        u32::try_from(pid_of(process.as_fd()).ok()?).ok()
     }
 
     /// Ends the whole container as a power cut would.

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use driver_core::backend::{Backend, Descriptors, StartRequest};
 use driver_core::console::Console;
 use driver_core::error::MachineError;
+use driver_core::event::Level;
 use driver_core::guest::Guest;
 use driver_core::spec::{MachineSpec, Problem};
 
@@ -52,6 +53,7 @@ impl Backend for Qemu {
         descriptors: Descriptors,
         console: Console,
     ) -> Result<Arc<dyn Guest>, MachineError> {
+        console.recorder().message(Level::Info, "starting vm");
         if let Some(script) = &request.machine.start_script {
             let boot = start_script::boot(script, &request, &descriptors, &console).await?;
             let name = request.machine.name.clone();

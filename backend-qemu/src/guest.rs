@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use driver_core::backend::{Descriptors, StartRequest};
 use driver_core::console::Console;
 use driver_core::error::MachineError;
+use driver_core::event::Level;
 use driver_core::guest::{
     Cable, Channel as Abilities, Command, Exit, Guest, Keyboard, Monitor, Output, Pointer, Screen, Terminal,
 };
@@ -74,6 +75,9 @@ impl Vm {
     /// The VM of a QEMU that runs.
     pub(crate) fn of(boot: Boot, request: StartRequest, console: Console) -> io::Result<Self> {
         let Boot { qemu, helpers, qmp, serial, shell, journal, ports, netdev } = boot;
+        if let Some(pid) = qemu.id() {
+            console.recorder().message(Level::Info, format!("QEMU running (pid {pid})"));
+        }
         let (qmp, serial, shell) =
             (UnixStream::from_std(qmp)?, UnixStream::from_std(serial)?, UnixStream::from_std(shell)?);
         let (said, typing) = serial.into_split();
@@ -172,6 +176,10 @@ impl Guest for Vm {
 
     fn pid(&self) -> Option<u32> {
         self.shared.pid
+    }
+
+    fn class(&self) -> Option<&str> {
+        Some("QemuMachine")
     }
 
     fn shells(&self) -> u64 {

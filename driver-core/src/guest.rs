@@ -67,6 +67,16 @@ pub trait Guest: Send + Sync {
         None
     }
 
+    /// The machine's own pid 1 where that is a process on this host, by its pid as the driver sees it.
+    fn leader(&self) -> Option<u32> {
+        None
+    }
+
+    /// What the log calls the machine when its process is killed, such as `QemuMachine`.
+    fn class(&self) -> Option<&str> {
+        None
+    }
+
     /// How many times something that takes commands has come up in the machine since its start.
     fn shells(&self) -> u64 {
         0

@@ -20,8 +20,7 @@ use std::path::Path;
 
 use driver_core::backend::{Descriptors, StartRequest};
 use driver_core::console::Console;
-use driver_core::event::Level;
-use driver_core::process::{pid_of, wait_readable};
+use driver_core::process::wait_readable;
 use driver_core::run::{cgroup, within};
 use driver_core::spec::{MachineSpec, Problem, Root};
 use rustix::fs::{Access, access};
@@ -97,11 +96,7 @@ pub(crate) async fn boot(
     }
     let Ours { channel, keyboard, console: lines, opener } = ours;
     rustix::io::write(&opener, b"x")?;
-    let script = executed(&report).await?;
-    if let Ok(pid) = pid_of(script.as_fd()) {
-        console.recorder().message(Level::Info, format!("systemd-nspawn running (pid {pid})"));
-    }
-    process.set_script(script);
+    process.set_script(executed(&report).await?);
     let notify = UnixDatagram::from_std(socket)?;
     Ok(Boot { process, notify, channel, ports, cgroups, owner: None, scopes, keyboard, console: lines })
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use driver_core::event::{Kind, Level};
+use driver_core::machine::Process;
 use driver_core::run::{Wanted, start_each};
 use futures::stream::iter;
 use futures::{Stream, StreamExt};
@@ -120,6 +121,17 @@ impl Interface {
         self.verb(more, &machine, span, "crash", |machine| async move { done(machine.crash().await) })
     }
 
+    /// Ends a machine as a power cut would, if it runs.
+    #[zlink(more)]
+    async fn release(
+        &self,
+        more: bool,
+        machine: String,
+        span: Option<u64>,
+    ) -> impl Stream<Item = Result<Reply<Done>, Failure>> + Unpin {
+        self.verb(more, &machine, span, "release", |machine| async move { done(machine.end().await) })
+    }
+
     /// Asks a machine to reboot.
     #[zlink(more)]
     async fn reboot(
@@ -149,8 +161,8 @@ impl Interface {
     /// Says whether a machine runs, and by which process.
     async fn is_up(&self, machine: String) -> Result<Presence, Failure> {
         let machine = self.session().machine(&machine)?;
-        let process = machine.process();
-        Ok(Presence { up: machine.is_up(), ready: process.is_ready, shells: process.shells, pid: process.pid })
+        let Process { is_ready, shells, pid, leader } = machine.process();
+        Ok(Presence { up: machine.is_up(), ready: is_ready, shells, pid, leader })
     }
 
     /// Says where a machine keeps its state.

@@ -29,6 +29,7 @@ const FILES: &[(&str, &str)] = files![
     "machine/interact.py",
     "machine/looking.py",
     "machine/ocr.py",
+    "machine/process.py",
     "machine/qmp.py",
     "machine/state.py",
     "machine/vm.py",

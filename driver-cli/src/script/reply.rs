@@ -136,6 +136,8 @@ pub(super) struct Presence {
     pub(super) shells: u64,
     /// Its process on the host, as the script sees it.
     pub(super) pid: Option<u32>,
+    /// Its own pid 1, as the script sees it, where that is a process on the host.
+    pub(super) leader: Option<u32>,
 }
 
 /// A span that began.

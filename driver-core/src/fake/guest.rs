@@ -22,6 +22,8 @@ use crate::guest::{
 #[derive(Debug)]
 pub(super) struct FakeGuest {
     pub(super) machine: FakeMachine,
+    /// What it is on the host, if anything.
+    process: Option<(String, u32)>,
     pub(super) console: Console,
     boot_timeout: Duration,
     /// Counts its reboots by itself.
@@ -46,8 +48,10 @@ impl FakeGuest {
     pub(super) fn new(machine: FakeMachine, console: Console, boot_timeout: Duration) -> Self {
         let boot = Mutex::new(Boot { began: Instant::now(), takes: None });
         let (life, lost) = (watch::Sender::new(None), watch::Sender::new(None));
+        let process = machine.script().process.clone();
         let guest = Self {
             machine,
+            process,
             console,
             boot_timeout,
             boots: watch::Sender::new(0),
@@ -203,6 +207,14 @@ impl Guest for FakeGuest {
     async fn kill(&self) -> Result<(), MachineError> {
         self.end(Exit::Killed);
         Ok(())
+    }
+
+    fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(|(_, pid)| *pid)
+    }
+
+    fn class(&self) -> Option<&str> {
+        self.process.as_ref().map(|(class, _)| &**class)
     }
 
     fn cable(&self) -> Option<&dyn Cable> {

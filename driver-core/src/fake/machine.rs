@@ -48,6 +48,7 @@ pub(super) struct Script {
     pub(super) booting: Booting,
     pub(super) channel: Channel,
     pub(super) cable: bool,
+    pub(super) process: Option<(String, u32)>,
     /// How long it takes to power off; none if it never does.
     pub(super) power_off: Option<Duration>,
     boot_lines: Vec<String>,
@@ -70,6 +71,7 @@ impl FakeMachine {
             booting: Booting::Takes(Duration::ZERO),
             channel: Channel { stderr_apart: true, overlap: true },
             cable: true,
+            process: None,
             power_off: Some(Duration::ZERO),
             boot_lines: Vec::new(),
             refusals: Vec::new(),
@@ -104,6 +106,11 @@ impl FakeMachine {
     /// Sets what its command channel can do.
     pub fn channel(&self, channel: Channel) {
         self.script().channel = channel;
+    }
+
+    /// Lets it be a process with this pid, of a kind that the log calls so.
+    pub fn is_process(&self, class: &str, pid: u32) {
+        self.script().process = Some((class.into(), pid));
     }
 
     /// Takes its power to pull network plugs away.

@@ -117,13 +117,26 @@ impl Machine {
         Ok(())
     }
 
+    /// Ends the machine as a power cut would, if it runs, and waits until it is gone. It may be started again.
+    pub async fn end(&self) -> Result<(), Error> {
+        if let Some(boot) = self.running().await {
+            self.say_killed(&boot);
+            self.kill(&boot).await?;
+            self.settle(&boot);
+        }
+        Ok(())
+    }
+
     /// Ends the machine for good: cancels a start, kills what runs, and lets nothing start it again. For the end of a run.
     pub async fn release(&self) -> Result<(), Error> {
         let running = self.give_up().await;
         self.end_forwards();
         self.close_ssh();
         match running {
-            Some(boot) if boot.exit().is_none() => self.kill(&boot).await,
+            Some(boot) if boot.exit().is_none() => {
+                self.say_killed(&boot);
+                self.kill(&boot).await
+            }
             _ => Ok(()),
         }
     }
@@ -147,6 +160,13 @@ impl Machine {
             return Err(self.lacks(verb, "network plugs that can be pulled"));
         };
         Ok(boot.race(verb, Some(Duration::ZERO), cable.set(0, plugged)).await?)
+    }
+
+    /// Says which process is about to be killed, in upstream's words.
+    fn say_killed(&self, boot: &Boot) {
+        if let (Some(class), Some(pid)) = (boot.guest.class(), boot.guest.pid()) {
+            self.recorder.message(Level::Info, format!("kill {class} (pid {pid})"));
+        }
     }
 
     async fn kill(&self, boot: &Boot) -> Result<(), Error> {

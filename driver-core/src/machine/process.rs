@@ -11,13 +11,16 @@ pub struct Process {
     pub shells: u64,
     /// Its pid as processes of the run see it, if it runs as one process.
     pub pid: Option<u32>,
+    /// The pid of its own pid 1 as processes of the run see it, if that is a process on this host.
+    pub leader: Option<u32>,
 }
 
 impl Machine {
     /// What the machine is right now; nothing if it does not run.
     pub fn process(&self) -> Process {
         let Some(boot) = self.current() else { return Process::default() };
-        let pid = boot.guest.pid().and_then(|pid| self.shared.launch.pid_inside(pid));
-        Process { is_ready: boot.is_ready(), shells: boot.guest.shells(), pid }
+        let inside = |pid: Option<u32>| pid.and_then(|pid| self.shared.launch.pid_inside(pid));
+        let (pid, leader) = (inside(boot.guest.pid()), inside(boot.guest.leader()));
+        Process { is_ready: boot.is_ready(), shells: boot.guest.shells(), pid, leader }
     }
 }

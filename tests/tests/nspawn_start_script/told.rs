@@ -48,11 +48,17 @@ async fn nspawn_start_scripts_have_three_variables_and_no_arguments() -> TestRes
     let expected = "/run/netns:\n\n/run/nixos-nspawn:\n\n/run/systemd:\nnspawn\n\n/sys/class/net:\nlo\nvde-tap1\n";
     assert_eq!(read("places")?, expected);
     assert_eq!(read("cgroup")?, "cgroup2fs\n");
+    stage.machine("one").release().await?;
     let said = stage.events().into_iter().filter_map(|event| match event.kind {
         driver_core::event::Kind::Message { text, .. } => Some(text),
         _ => None,
     });
     let said: Vec<String> = said.collect();
-    assert!(said.iter().any(|text| text.starts_with("systemd-nspawn running (pid ")), "{said:?}");
+    let pids = |before: &str| -> Vec<String> {
+        said.iter().filter_map(|text| Some(text.strip_prefix(before)?.strip_suffix(')')?.to_owned())).collect()
+    };
+    let running = pids("systemd-nspawn running (pid ");
+    assert_eq!(running.len(), 1, "{said:?}");
+    assert_eq!(pids("kill NspawnMachine (pid "), running, "{said:?}");
     stage.finish().await
 }

@@ -73,6 +73,9 @@ fn qemu_has_all_verbs_of_scripts() -> TestResult {
     let ended =
         Program::start(TANDEM, &["run", "verbs.py"], &[("verbs.py", include_str!("verbs.py"))])?.wait(PATIENCE)?;
     assert_eq!(ended.status, 0, "{}", ended.stderr);
+    let told = |what: &str| ended.stderr.lines().position(|line| line.contains(&format!("vm: {what}")));
+    let lines = ["starting vm", "QEMU running (pid ", "kill QemuMachine (pid "].map(told);
+    assert!(lines.iter().all(Option::is_some) && lines.is_sorted(), "{}", ended.stderr);
     Ok(())
 }
 

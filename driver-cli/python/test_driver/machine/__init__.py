@@ -9,6 +9,7 @@ from time import monotonic, sleep
 from test_driver.duration import FIFTEEN_MINUTES, Duration, deprecated, optional_seconds, plain_seconds, seconds
 from test_driver.errors import MachineError, RequestedAssertionFailed
 from test_driver.machine.impossible import refusal
+from test_driver.machine.process import ProcessVerbs
 from test_driver.machine.vm import VmVerbs
 from test_driver.retry import retry, timed_out
 from test_driver.vlan import number_of
@@ -125,8 +126,7 @@ class BaseMachine:
 
     def release(self) -> None:
         """Ends the machine as a power cut would, if it runs. The driver does so with all machines at the end of the test."""
-        if self.booted:
-            self.crash()
+        self._wait("Release")
 
     def reboot(self) -> None:
         """Reboots the machine."""
@@ -575,8 +575,19 @@ class QemuMachine(VmVerbs, BaseMachine):
         return self.connected
 
 
-class NspawnMachine(BaseMachine):
+class NspawnMachine(ProcessVerbs, BaseMachine):
     """A container. Its screen and keyboard are those of its X server, by programs that are installed in it."""
+
+    def get_systemd_process(self) -> int:
+        """The pid of the container's own pid 1 as the script sees it. Waits for the boot of a container that is booting."""
+        standing = self._standing()
+        if standing["up"] and not standing["ready"]:
+            self.connect()
+            standing = self._standing()
+        leader: int | None = standing["leader"]
+        if leader is None:
+            raise RequestedAssertionFailed(f"machine {self.name}: get_systemd_process: it is not running")
+        return leader
 
     def send_key(self, key: str, delay: Duration | None = _KEY_DELAY, log: bool | None = True) -> None:
         """Presses a key, or several at the same time: ``ret``, ``a``, ``ctrl-alt-f1``."""

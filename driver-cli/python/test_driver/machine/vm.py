@@ -7,58 +7,23 @@ import time
 
 from test_driver.duration import FIFTEEN_MINUTES, seconds
 from test_driver.errors import MachineError, RequestedAssertionFailed
+from test_driver.machine.process import ProcessVerbs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from test_driver.driver import Driver
     from test_driver.efi import EfiVariable, VariableStore
 
 _LOOK = 0.1
 """How often that is looked for, in seconds."""
 
 
-class Process:
-    """The process that a running machine is, as far as a script can be told of one that is not its child."""
+class VmVerbs(ProcessVerbs):
+    """The verbs that machines of other kinds lack."""
 
-    def __init__(self, machine: VmVerbs, pid: int) -> None:
-        self._machine = machine
-        self.pid = pid
-
-    def poll(self) -> int | None:
-        """None while it runs, and then 0."""
-        return None if self._machine._standing()["pid"] == self.pid else 0
-
-    @property
-    def returncode(self) -> int | None:
-        return self.poll()
-
-    def __repr__(self) -> str:
-        return f"<Process {self.pid}>"
-
-
-class VmVerbs:
-    """The verbs and attributes that machines of other kinds lack."""
-
-    name: str
     state_dir: Path
-    _driver: Driver
-
-    # What it is
-
-    @property
-    def pid(self) -> int | None:
-        """The pid of its QEMU; None if it does not run."""
-        pid: int | None = self._standing()["pid"]
-        return pid
-
-    @property
-    def process(self) -> Process | None:
-        """Its QEMU; None if it does not run."""
-        pid = self.pid
-        return None if pid is None else Process(self, pid)
 
     # Life
 
@@ -146,9 +111,6 @@ class VmVerbs:
         return self.state_dir / f"{self.name}-efi-vars.fd"
 
     # The driver
-
-    def _standing(self) -> dict[str, Any]:
-        return dict(self._driver.client.call("IsUp", {"machine": self.name}))
 
     def _description(self) -> dict[str, Any]:
         return self._driver.description(self.name)

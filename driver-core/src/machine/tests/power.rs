@@ -220,3 +220,22 @@ async fn dropping_a_verb_leaves_the_machine_usable() {
     machine.succeed("true", None).await.unwrap();
     assert_eq!(bench.fake.starts(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_process_is_told_once_and_a_crash_in_words_of_its_own() {
+    let bench = bench();
+    bench.fake.is_process("FakeMachine", 42);
+    bench.machine.end().await.unwrap();
+    assert_eq!(bench.messages(), [""; 0], "nothing runs");
+    bench.machine.start().await.unwrap();
+    bench.machine.crash().await.unwrap();
+    assert_eq!(bench.messages(), ["forced crash"]);
+    bench.machine.start().await.unwrap();
+    bench.machine.end().await.unwrap();
+    assert!(!bench.machine.is_up());
+    bench.machine.start().await.unwrap();
+    assert_eq!(bench.machine.process().pid, Some(42));
+    bench.machine.release().await.unwrap();
+    bench.machine.release().await.unwrap();
+    assert_eq!(bench.messages(), ["forced crash", "kill FakeMachine (pid 42)", "kill FakeMachine (pid 42)"]);
+}

@@ -2,7 +2,7 @@
 //!
 //! Machines drift, so ours and the other are measured in turns, and what counts is the ratio. Nothing fails because it is slow.
 //!
-//! Called by the name `tandem`, this program is that program: what is measured is then built as the rest is, and always up to date.
+//! Called by the name `tandem` or `nixos-test-driver`, this program is that program: what is measured is then built as the rest is, and always up to date.
 
 mod bench;
 mod boot;
@@ -75,7 +75,8 @@ enum What {
 }
 
 fn main() -> ExitCode {
-    if std::env::args_os().next().is_some_and(|name| name == tandem::NAME) {
+    let name = std::env::args_os().next().unwrap_or_default();
+    if name == tandem::NAME || Path::new(&name).ends_with(upstream::NAME) {
         return driver_cli::main_with(driver_cli::backends());
     }
     let arguments = Arguments::parse();

@@ -1,7 +1,6 @@
 //! One run by one driver.
 
 use std::fs::{self, File};
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -13,7 +12,6 @@ use tokio::time::{sleep, timeout};
 
 use super::fixture::Fixture;
 use crate::bench::Bench;
-use crate::tandem;
 
 /// An emulated guest boots, and everything in it takes a while.
 const PATIENCE: Duration = Duration::from_secs(420);
@@ -21,9 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(420);
 /// How many lines of its log an error shows.
 const LAST: usize = 40;
 
+/// Each with its program.
 pub(super) enum Driver<'a> {
-    Ours,
-    /// Its program.
+    Ours(&'a Path),
     Upstreams(&'a Path),
 }
 
@@ -51,8 +49,13 @@ impl Driver<'_> {
         let work = tempfile::Builder::new().prefix("run-").tempdir_in(bench.directory())?;
         let (out, log) = (work.path().join("out"), work.path().join("log"));
         fs::create_dir(&out)?;
-        let mut command = self.command(bench, fixture, &out)?;
-        // Where upstream's driver keeps the state of its machines. Sockets are in it, and their paths must be short.
+        let (Self::Ours(program) | Self::Upstreams(program)) = self;
+        let mut command = std::process::Command::new(program);
+        command.arg("--config").arg(&fixture.configuration).arg("-o").arg(&out);
+        if let Self::Ours(_) = self {
+            command.env("PATH", fixture.search_path()?);
+        }
+        // Where the drivers keep the state of their machines. Sockets are in it, and their paths must be short.
         let state = tempfile::Builder::new().prefix("tandem-bench-").tempdir()?;
         command.env("XDG_RUNTIME_DIR", state.path()).current_dir(work.path());
         command.stdin(Stdio::null()).stdout(File::create(work.path().join("stdout"))?).stderr(File::create(&log)?);
@@ -79,22 +82,6 @@ impl Driver<'_> {
         })
     }
 
-    fn command(&self, bench: &Bench, fixture: &Fixture, out: &Path) -> TestResult<std::process::Command> {
-        Ok(match self {
-            Self::Ours => {
-                let mut command = std::process::Command::new(std::env::current_exe()?);
-                command.arg0(tandem::NAME).arg("run").arg("--python").arg(bench.python());
-                command.arg("-o").arg(out).arg(&fixture.test);
-                command
-            }
-            Self::Upstreams(program) => {
-                let mut command = std::process::Command::new(program);
-                command.arg("--config").arg(&fixture.configuration).arg("-o").arg(out);
-                command
-            }
-        })
-    }
-
     /// What the script measured, and the driver's memory beside the script's, in bytes. Lets the script go on to its end.
     async fn measured(&self, child: &mut Child, out: &Path) -> TestResult<(Measured, f64)> {
         let file = out.join("measured.json");
@@ -107,7 +94,7 @@ impl Driver<'_> {
         let measured = serde_json::from_slice(&fs::read(&file)?)?;
         // Upstream's script runs in the driver itself.
         let own = match self {
-            Self::Ours => child.id().and_then(resident).ok_or("the driver has no memory")?,
+            Self::Ours(_) => child.id().and_then(resident).ok_or("the driver has no memory")?,
             Self::Upstreams(_) => 0.0,
         };
         fs::write(out.join("seen"), "")?;

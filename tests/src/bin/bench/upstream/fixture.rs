@@ -1,7 +1,9 @@
 //! The guest that both drivers boot, and what tells them of it.
 
+use std::env;
+use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -12,6 +14,9 @@ use crate::bench::Bench;
 #[expect(dead_code, reason = "what its tests look at is not looked at here")]
 #[path = "../../../../tests/qemu_start_script/machines.rs"]
 mod machines;
+
+/// The name by which Tandem's program is upstream's.
+pub(crate) const NAME: &str = "nixos-test-driver";
 
 /// The name that the script has for the machine.
 const MACHINE: &str = "server";
@@ -25,8 +30,10 @@ pub(super) struct Fixture {
     _guest: machines::Guest,
     /// Upstream's `driverConfiguration.json`.
     pub(super) configuration: PathBuf,
-    /// The same for `tandem run`.
-    pub(super) test: PathBuf,
+    /// Tandem's program of upstream's name.
+    pub(super) program: PathBuf,
+    /// What that finds before all other programs.
+    programs: PathBuf,
 }
 
 impl Fixture {
@@ -45,11 +52,21 @@ impl Fixture {
             "enable_ssh_backdoor": false, "test_script": script
         });
         fs::write(&configuration, serde_json::to_vec_pretty(&written)?)?;
-        let test = directory.join("upstream.json");
-        let machine = json!({"backend": "vm", "vlans": [], "start-script": start_script});
-        let written = json!({"script": script, "global-timeout": 600, "machines": {MACHINE: machine}});
-        fs::write(&test, serde_json::to_vec_pretty(&written)?)?;
-        Ok(Self { _guest: guest, configuration, test })
+        let programs = directory.join("bin");
+        fs::create_dir(&programs)?;
+        let program = programs.join(NAME);
+        symlink(env::current_exe()?, &program)?;
+        // The driver of that name has no option for its interpreter.
+        if bench.python().is_absolute() {
+            symlink(bench.python(), programs.join("python3"))?;
+        }
+        Ok(Self { _guest: guest, configuration, program, programs })
+    }
+
+    /// `PATH` for Tandem's program.
+    pub(super) fn search_path(&self) -> TestResult<OsString> {
+        let others = env::var_os("PATH").unwrap_or_default();
+        Ok(env::join_paths([self.programs.clone()].into_iter().chain(env::split_paths(&others)))?)
     }
 }
 

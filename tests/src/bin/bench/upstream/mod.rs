@@ -14,6 +14,7 @@ use crate::table::Row;
 
 use driver::{Driver, Told};
 use fixture::Fixture;
+pub(crate) use fixture::NAME;
 
 /// What names upstream's driver: the program `nixos-test-driver`.
 const VARIABLE: &str = "TANDEM_BENCH_UPSTREAM";
@@ -49,7 +50,7 @@ pub(crate) async fn measure(bench: &Bench) -> TestResult<Vec<Option<Row>>> {
     let fixture = Fixture::make(bench)?;
     let (mut ours, mut theirs) = (Measured::default(), Measured::default());
     for _ in 0..bench.rounds(RUNS) {
-        ours.add(Driver::Ours.run(bench, &fixture).await?);
+        ours.add(Driver::Ours(&fixture.program).run(bench, &fixture).await?);
         if let Some(program) = &upstream {
             theirs.add(Driver::Upstreams(program).run(bench, &fixture).await?);
         }
