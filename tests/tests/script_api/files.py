@@ -60,6 +60,8 @@ with subtest("what a machine keeps"):
     with t.assertRaisesRegex(AssertionError, "other files are mounted"):
         box.cleanup_statedir()
     t.assertEqual(box.succeed("cat /root/new/directory/name"), "plain\n")
-    box.shutdown()
+    for _ in range(2):
+        box.release()
+        t.assertFalse(box.is_up())
     with t.assertRaisesRegex(AssertionError, "state_dir"):
         box.state_dir = driver.out_dir

@@ -11,7 +11,7 @@ const TANDEM: &str = env!("CARGO_BIN_EXE_tandem-under-test");
 const PATIENCE: Duration = Duration::from_secs(300);
 
 macro_rules! scripts {
-    ($($name:ident),* $(,)?) => {$(
+    ($(fn $name:ident();)*) => {$(
         #[test]
         fn $name() -> TestResult {
             passes(concat!(stringify!($name), ".py"), include_str!(concat!(stringify!($name), ".py")))
@@ -19,7 +19,17 @@ macro_rules! scripts {
     )*};
 }
 
-scripts!(commands, console, deadline, files, language, screen, units, vlans, waits);
+scripts! {
+    fn commands();
+    fn console();
+    fn deadline();
+    fn files();
+    fn language();
+    fn screen();
+    fn units();
+    fn vlans();
+    fn waits();
+}
 
 #[test]
 fn processes() -> TestResult {

@@ -94,6 +94,28 @@ fn the_environment_says_how_much_is_logged() -> TestResult {
 }
 
 #[test]
+fn a_vm_has_a_window_where_there_is_a_display() -> TestResult {
+    if !requirement::virtual_machines() {
+        return Ok(());
+    }
+    let _lock = host_lock::shared()?;
+    let mut ground = Ground::new()?;
+    ground.vm("m", "#!/bin/sh\necho \"$@\" > arguments\nexit 3\n")?;
+    ground.script("try:\n    m.start()\nexcept Exception as error:\n    print(error)\n")?;
+    for (variables, window) in [
+        (["DISPLAY=", "WAYLAND_DISPLAY="], false),
+        (["DISPLAY=:9", "WAYLAND_DISPLAY="], true),
+        (["DISPLAY=", "WAYLAND_DISPLAY=wayland-9"], true),
+    ] {
+        let ended = ground.start_with(&variables, &["-K"])?.wait(PATIENCE)?;
+        assert_eq!(ended.status, 0, "{}", ended.stderr);
+        let arguments = fs::read_to_string(ground.path("state/vm-state-m/arguments"))?;
+        assert_eq!(!arguments.contains(" -nographic"), window, "{variables:?}: {arguments}");
+    }
+    Ok(())
+}
+
+#[test]
 fn the_older_command_line_is_taken_with_a_hint() -> TestResult {
     if !requirement::virtual_machines() {
         return Ok(());

@@ -1,5 +1,6 @@
 //! The program `nixos-test-driver`, called as whatever uses nixpkgs' test driver calls it.
 
+mod at_a_terminal;
 mod bad_input;
 mod both;
 mod ends;
