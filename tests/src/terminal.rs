@@ -41,9 +41,10 @@ impl Terminal {
         let (master, slave) = pseudo_terminal()?;
         let slave = File::from(slave);
         let pen = Pen::new()?;
-        // It has the terminal as its controlling terminal, as the shell of a login.
-        let mut command = Command::new("setsid");
-        command.arg("--ctty").args(shell).current_dir(directory.path());
+        // It has the terminal as its controlling terminal, as the shell of a login, and signals do what they do there: whoever runs the tests
+        // in the background may ignore some.
+        let mut command = Command::new("env");
+        command.args(["--default-signal", "setsid", "--ctty"]).args(shell).current_dir(directory.path());
         command.env("TERM", "xterm").env("NO_COLOR", "1").env("XDG_STATE_HOME", directory.path().join("state"));
         command.env("PS1", "shell: ").stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave);
         pen.confine(&mut command)?;

@@ -106,7 +106,7 @@ pub const CASES: &[Case] = cases! {
     Running: console::the_first_terminal_shows_what_is_written_to_it [tty_text wait_until_tty_matches] [needs Console];
     Running: screen::a_screenshot_is_a_picture_of_the_screen [screenshot] [needs Screen];
     Running: screen::text_on_the_screen_is_read [screen_text screen_text_variants wait_for_text] [needs ScreenText];
-    Running: screen::keys_are_typed [send_key send_chars] [needs Keyboard];
+    Running: screen::keys_are_typed [send_key press_key send_chars] [needs Keyboard];
     Running: screen::the_pointer_moves_and_clicks [move_pointer click press_button release_button] [needs Pointer];
     Running: monitor::the_monitor_answers [monitor_command] [needs Monitor];
     Running: monitor::qmp_has_answers_and_events [qmp qmp_events wait_for_qmp_event] [needs Qmp];
@@ -129,8 +129,8 @@ pub const CASES: &[Case] = cases! {
     Power: power::a_reboot_keeps_the_disk_and_nothing_else [reboot] [needs Reboot Files];
     Power: power::a_reboot_is_the_same_guest [reboot] [needs Reboot];
     Power: power::a_crash_ends_everything_that_goes_on [crash wait_for_file];
-    Power: power::a_machine_that_is_down_refuses_or_does_nothing [crash reboot shutdown wait_for_shutdown];
-    Power: power::the_disk_lasts_from_boot_to_boot [start] [needs Files];
+    Power: power::a_machine_that_is_down_refuses_or_does_nothing [crash end reboot shutdown wait_for_shutdown];
+    Power: power::the_disk_lasts_from_boot_to_boot [end start] [needs Files];
     Power: power::a_shutdown_ends_its_commands [shutdown wait_for_shutdown];
     Power: power::the_last_handle_takes_the_machine_along [];
     Power: power::a_released_machine_does_not_start_again [release start];

@@ -85,7 +85,7 @@ fn a_failed_script_waits_for_a_debugger() -> TestResult {
     let mut debugger = Debugger::connect()?;
     assert!(debugger.says("p n")?.starts_with("42"));
     debugger.says("up")?;
-    assert!(debugger.says("p answer, machines")?.starts_with("(40, [<NspawnMachine m>])"));
+    assert!(debugger.says("p answer, machines")?.starts_with("(40, [<NspawnMachine 'm'>])"));
     let machine_answers = debugger.says("p m.succeed('echo alive')")?;
     assert!(machine_answers.contains("'alive\\n'"), "{machine_answers}");
     let number = told(&program, "fails")?;

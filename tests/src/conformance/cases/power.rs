@@ -168,6 +168,7 @@ pub(in super::super) async fn a_machine_that_is_down_refuses_or_does_nothing(sta
         assert_eq!(error, format!("machine {ONE}: {verb}: it is not running"));
     }
     machine.shutdown().await?;
+    machine.end().await?;
     machine.wait_for_shutdown(Some(SOON)).await?;
     assert!(!machine.is_up());
     Ok(())
@@ -178,7 +179,8 @@ pub(in super::super) async fn the_disk_lasts_from_boot_to_boot(stage: &Stage) ->
     let id = machine
         .succeed("cat /etc/hostname; echo kept >/root/lasting; echo lost >/run/passing; sync", Some(SOON))
         .await?;
-    machine.crash().await?;
+    machine.end().await?;
+    assert!(!machine.is_up());
     // The next verb that needs it starts it.
     let now = machine.succeed("cat /etc/hostname; [ ! -e /run/passing ]; cat /root/lasting", Some(SOON)).await?;
     assert_eq!(now, format!("{id}kept\n"));

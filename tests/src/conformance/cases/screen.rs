@@ -54,8 +54,9 @@ pub(in super::super) async fn keys_are_typed(stage: &Stage) -> TestResult {
     machine.succeed("setsid head -n 2 </dev/tty1 >typed 2>/dev/null & sleep 1", Some(SOON)).await?;
     machine.send_chars("Hello, \"World\"! {1+1=2}", PAUSE).await?;
     machine.send_key("ret", PAUSE).await?;
+    // Without a step of its own.
     for key in ["a", "shift-b", "ret"] {
-        machine.send_key(key, PAUSE).await?;
+        machine.press_key(key, PAUSE).await?;
     }
     machine.wait_until_succeeds("[ $(wc -l <typed) = 2 ]", SOON).await?;
     assert_eq!(machine.succeed("cat typed", Some(SOON)).await?, "Hello, \"World\"! {1+1=2}\naB\n");
