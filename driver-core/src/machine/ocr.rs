@@ -16,11 +16,18 @@ use super::picture::{BadPicture, Reading};
 /// How long one run may take. A large screen takes some seconds.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Lets no more than a quarter of the host's cores read at a time, of all machines together.
+/// Lets no more than a quarter of the cores read at a time, of all machines together.
 static TURNS: LazyLock<Semaphore> = LazyLock::new(|| {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    Semaphore::new((cores / 4).max(1))
+    let allowed = std::env::var("NIX_BUILD_CORES").ok();
+    Semaphore::new(at_once(allowed.as_deref()))
 });
+
+/// How many may read at a time. `allowed` are the cores that a Nix build was given; 0 of them, or none, stands for all of the host's.
+fn at_once(allowed: Option<&str>) -> usize {
+    let allowed = allowed.and_then(|cores| cores.parse().ok()).filter(|cores| *cores > 0);
+    let cores = allowed.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    (cores / 4).clamp(1, Semaphore::MAX_PERMITS)
+}
 
 /// The program.
 #[derive(Clone, Debug)]
@@ -94,6 +101,16 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn a_quarter_of_the_cores_reads_at_a_time() {
+        for (allowed, expected) in [("1", 1), ("7", 1), ("8", 2), ("64", 16)] {
+            assert_eq!(at_once(Some(allowed)), expected, "{allowed}");
+        }
+        for none in [None, Some("0"), Some(""), Some("many")] {
+            assert_eq!(at_once(none), at_once(None), "{none:?}");
+        }
+    }
 
     #[tokio::test]
     async fn a_failed_reading_is_told_in_upstreams_words() {
