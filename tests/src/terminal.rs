@@ -17,6 +17,9 @@ use tempfile::TempDir;
 use crate::TestResult;
 use crate::pen::Pen;
 
+/// What has Python find no prompt but its own, whatever is installed: the others look otherwise.
+const STANDARD_PROMPT: &str = "import sys\nsys.modules['IPython'] = sys.modules['ptpython'] = None\n";
+
 /// A terminal with a command on it. Dropping it hangs up.
 #[derive(Debug)]
 pub struct Terminal {
@@ -38,6 +41,9 @@ impl Terminal {
         for (name, content) in files {
             fs::write(directory.path().join(name), content)?;
         }
+        let site = directory.path().join("site");
+        fs::create_dir(&site)?;
+        fs::write(site.join("sitecustomize.py"), STANDARD_PROMPT)?;
         let (master, slave) = pseudo_terminal()?;
         let slave = File::from(slave);
         let pen = Pen::new()?;
@@ -46,6 +52,7 @@ impl Terminal {
         let mut command = Command::new("env");
         command.args(["--default-signal", "setsid", "--ctty"]).args(shell).current_dir(directory.path());
         command.env("TERM", "xterm").env("NO_COLOR", "1").env("XDG_STATE_HOME", directory.path().join("state"));
+        command.env("PYTHONPATH", site);
         command.env("PS1", "shell: ").stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave);
         pen.confine(&mut command)?;
         let child = command.spawn()?;
