@@ -74,7 +74,7 @@ class CommandResult:
         return f"CommandResult(status={self.status}, stdout={self.stdout!r}, stderr={self.stderr!r})"
 
 
-class BaseMachine:
+class BaseMachine(ProcessVerbs):
     """A machine of the test."""
 
     def __init__(self, driver: Driver, name: str, backend: str) -> None:
@@ -575,7 +575,7 @@ class QemuMachine(VmVerbs, BaseMachine):
         return self.connected
 
 
-class NspawnMachine(ProcessVerbs, BaseMachine):
+class NspawnMachine(BaseMachine):
     """A container. Its screen and keyboard are those of its X server, by programs that are installed in it."""
 
     def get_systemd_process(self) -> int:

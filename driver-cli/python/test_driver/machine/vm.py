@@ -7,23 +7,29 @@ import time
 
 from test_driver.duration import FIFTEEN_MINUTES, seconds
 from test_driver.errors import MachineError, RequestedAssertionFailed
-from test_driver.machine.process import ProcessVerbs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from test_driver.driver import Driver
     from test_driver.efi import EfiVariable, VariableStore
 
 _LOOK = 0.1
 """How often that is looked for, in seconds."""
 
 
-class VmVerbs(ProcessVerbs):
+class VmVerbs:
     """The verbs that machines of other kinds lack."""
 
+    name: str
     state_dir: Path
+    _driver: Driver
+
+    if TYPE_CHECKING:
+
+        def _standing(self) -> dict[str, Any]: ...
 
     # Life
 
