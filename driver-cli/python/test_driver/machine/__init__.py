@@ -438,8 +438,9 @@ class BaseMachine(ProcessVerbs):
         return self._output("MonitorCommand", command=command)
 
     def wait_for_monitor_prompt(self) -> str:
-        """Waits until QEMU's monitor takes commands."""
-        return self.send_monitor_command("")
+        """Waits until QEMU's monitor takes commands, and returns its prompt."""
+        self.send_monitor_command("info name")
+        return "(qemu) "
 
     @property
     def qmp_client(self) -> QMPSession:
