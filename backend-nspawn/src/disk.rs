@@ -15,7 +15,7 @@ use driver_core::spec::Root;
 use nix::mount::MsFlags;
 use nix::sched::{CloneFlags, setns};
 
-use crate::guest_files;
+use crate::{guest_files, ownerless};
 use crate::tree::Tree;
 use driver_core::mount::{Detached, mount};
 
@@ -73,6 +73,9 @@ fn overlay(source: &Path, state: &Path, userns: BorrowedFd<'_>, owner: Option<u3
     copy.attach(&lower)?;
     owned_directory(&upper, owner)?;
     owned_directory(&work, owner)?;
+    if ownerless::is_ownerless(source) {
+        ownerless::fill(source, &upper)?;
+    }
     let mut options = format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
     if !driver_core::run::in_initial_user_namespace() {
         // Only the initial user namespace may use trusted.* attributes (kernel, filesystems/overlayfs.rst, "User xattr").

@@ -29,6 +29,7 @@ mod journal;
 mod launch;
 mod notify;
 mod origin;
+mod ownerless;
 mod preflight;
 mod process;
 mod scope;

@@ -11,6 +11,7 @@ mod lans;
 mod launcher;
 mod maker;
 mod namespaces;
+mod sandbox;
 mod start_all;
 mod state;
 mod vsock;
@@ -44,6 +45,7 @@ use vsock::Vsock;
 pub use directory::IDS;
 pub use maker::{Maker, Wanted};
 pub use namespaces::within;
+pub use sandbox::furnish;
 pub use start_all::{start_all, start_each};
 pub use state::StateDirectories;
 
