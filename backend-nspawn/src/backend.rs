@@ -10,7 +10,7 @@ use driver_core::guest::Guest;
 use driver_core::spec::{MachineSpec, Problem};
 
 use crate::guest::Container;
-use crate::{argv, preflight};
+use crate::{argv, nix_build, preflight};
 
 /// Makes containers with systemd-nspawn.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +35,10 @@ impl Backend for Nspawn {
 
     fn check(&self, machine: &MachineSpec) -> Vec<Problem> {
         preflight::machine(machine)
+    }
+
+    fn notes(&self, machine: &MachineSpec) -> Vec<String> {
+        nix_build::notes(machine)
     }
 
     async fn start(

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,8 @@ use driver_core::spec::Root;
 use nix::mount::MsFlags;
 use nix::sched::{CloneFlags, setns};
 
-use crate::{guest_files, ownerless};
 use crate::tree::Tree;
+use crate::{guest_files, ownerless};
 use driver_core::mount::{Detached, mount};
 
 /// Made when the disk is complete, so that a later boot uses it as it is.
@@ -89,24 +89,43 @@ fn overlay(source: &Path, state: &Path, userns: BorrowedFd<'_>, owner: Option<u3
 fn unpack(archive: &Path, target: &Path, userns: BorrowedFd<'_>) -> io::Result<()> {
     let file = fs::File::open(archive)?;
     let mut command = Command::new("tar");
-    command.arg("--extract").args(["--file", "-", "--numeric-owner", "--preserve-permissions"]);
+    let set_ids = may_set_ids(target)?;
+    command.arg("--extract").args(["--file", "-", "--numeric-owner"]);
+    // The other leaves out set-user-ID, set-group-ID and sticky bits.
+    command.arg(if set_ids { "--preserve-permissions" } else { "--no-same-permissions" });
     command.args(["--xattrs", "--exclude=./dev/*", "--exclude=dev/*"]).args(decompression(&file)?);
     command.stdin(file).stdout(Stdio::null()).stderr(Stdio::piped()).current_dir(target);
     let userns = userns.as_raw_fd();
     // SAFETY: between fork and exec only system calls are made; the descriptor is open in the parent until the child has started.
     unsafe {
         command.pre_exec(move || {
+            libc::umask(0);
             setns(BorrowedFd::borrow_raw(userns), CloneFlags::CLONE_NEWUSER)?;
             become_root()
         });
     }
     let output = command.output().map_err(|error| io::Error::new(error.kind(), format!("tar: {error}")))?;
     if output.status.success() {
-        return Ok(());
+        return if set_ids { Ok(()) } else { ownerless::set_modes(target) };
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let last = said.lines().rev().take(3).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join(" | ");
     Err(io::Error::other(format!("tar could not unpack {}: {last}", archive.display())))
+}
+
+/// Whether files may have set-user-ID bits. A Nix build's filter of system calls forbids to give them.
+fn may_set_ids(directory: &Path) -> io::Result<bool> {
+    let file = tempfile(directory)?;
+    match rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(0o4700)) {
+        Err(rustix::io::Errno::PERM) => Ok(false),
+        other => Ok(other.map(|()| true)?),
+    }
+}
+
+/// A file without a name (open(2), `O_TMPFILE`).
+fn tempfile(directory: &Path) -> io::Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    Ok(rustix::fs::open(directory, OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC, Mode::from_raw_mode(0o600))?)
 }
 
 /// Takes the ids and groups of a user namespace's root.

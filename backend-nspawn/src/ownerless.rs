@@ -9,6 +9,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+
 /// What is copied with its files. Of everything else only the directories are made.
 const COPIED: [&str; 5] = ["etc", "var", "root", "home", "srv"];
 
@@ -37,10 +39,18 @@ pub(crate) fn fill(source: &Path, upper: &Path) -> io::Result<()> {
             directory(&entry.path(), &upper.join(&name), with_files)?;
         }
     }
+    set_modes(upper)
+}
+
+/// Gives what there is of the few that need it the modes that they have everywhere.
+pub(crate) fn set_modes(root: &Path) -> io::Result<()> {
+    let root = File::open(root)?;
+    // Links may lead to files of the host's.
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     for (path, mode) in MODES {
-        match fs::set_permissions(upper.join(path), Permissions::from_mode(mode)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        if let Ok(file) = rustix::fs::openat2(&root, path, flags, Mode::empty(), resolve) {
+            rustix::fs::fchmod(file, Mode::from_raw_mode(mode))?;
         }
     }
     Ok(())

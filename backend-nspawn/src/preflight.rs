@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use driver_core::spec::{MachineSpec, Problem, Root};
 
-use crate::{argv, start_script};
+use crate::{argv, nix_build, start_script};
 
 /// Where unit files of a host root are looked for (systemd.unit(5), "Unit File Load Path").
 const UNIT_PATH: [&str; 4] =
@@ -14,7 +14,9 @@ const UNIT_PATH: [&str; 4] =
 /// What the host lacks for these containers together, or for any if there are none.
 pub(crate) fn host(machines: &[&MachineSpec]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if !rustix::process::geteuid().is_root() {
+    if let Some(problem) = nix_build::problem() {
+        problems.push(problem);
+    } else if !rustix::process::geteuid().is_root() {
         problems.push(Problem::host(
             "containers",
             "they need root, to make namespaces and mounts",
@@ -73,7 +75,13 @@ pub(crate) fn machine(machine: &MachineSpec) -> Vec<Problem> {
             "give a directory or a tar file, or use a VM (`backend = \"vm\"`)",
         )),
         Root::Host => {
-            if !has_init(Path::new("/")) {
+            if driver_core::run::in_nix_build() {
+                problems.push(Problem::user(
+                    subject("root"),
+                    "a Nix build sees no system of the host's",
+                    "name a store path as `root`: a directory, or a tar file",
+                ));
+            } else if !has_init(Path::new("/")) {
                 problems.push(Problem::host(
                     subject("root"),
                     "a host root boots the host's own systemd, and there is none in its root file system",

@@ -37,6 +37,9 @@ pub(crate) async fn check(args: &CheckArgs, backends: &[Arc<dyn Backend>]) -> Re
         return Err(report);
     }
     for test in tests {
+        for note in driver_core::run::notes(&test.spec, backends) {
+            say(format_args!("{}: {note}", test.file.display()));
+        }
         say(format_args!("{}: nothing keeps it from running here", test.file.display()));
     }
     Ok(Status::Passed)

@@ -73,7 +73,7 @@ impl Session {
             }
         };
         recorder.record(Kind::RunStarted { test: spec.name.clone(), version: env!("CARGO_PKG_VERSION").into() });
-        for note in &spec.notes {
+        for note in driver_core::run::notes(spec, &self.backends) {
             recorder.message(Level::Info, note);
         }
         let mut ended = self.drive(spec, output, &recorder, consoles).await;

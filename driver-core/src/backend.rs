@@ -33,6 +33,11 @@ pub trait Backend: Send + Sync {
     /// Reports what of `machine` this backend cannot honour, and what the host lacks for it. Changes nothing.
     fn check(&self, machine: &MachineSpec) -> Vec<Problem>;
 
+    /// Tells what `machine` will lack on this host although it can run. Changes nothing.
+    fn notes(&self, _machine: &MachineSpec) -> Vec<String> {
+        Vec::new()
+    }
+
     /// How many machines of this kind this host has room to boot at a time, where more at once would only hold each other up.
     fn boots_at_once(&self) -> Option<usize> {
         None

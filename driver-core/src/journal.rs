@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::event::{Kind, Recorder};
+use crate::event::{Kind, Level, Recorder};
 
 /// Longest entry in bytes; journald's own limit for a message is 48 KiB by default (journald.conf(5), `LineMax`).
 pub const ENTRY_MAX: usize = 1024 * 1024;
@@ -17,6 +17,8 @@ pub struct Entry {
     unit: Value,
     #[serde(rename = "UNIT", default)]
     about: Value,
+    #[serde(rename = "_PID", default)]
+    pid: Value,
     #[serde(rename = "PRIORITY", default)]
     priority: Value,
     #[serde(rename = "__REALTIME_TIMESTAMP", default)]
@@ -37,14 +39,30 @@ impl Entry {
         self.cursor.as_str()
     }
 
-    /// Records it, at the guest's own time.
+    /// Records it, at the guest's own time, and tells of a unit that could not be confined as it asks for.
     pub fn record(&self, recorder: &Recorder) {
         let micros: Option<f64> = self.time.as_str().and_then(|time| time.parse().ok());
         let unit = text(&self.about).or_else(|| text(&self.unit));
         let priority = self.priority.as_str().and_then(|priority| priority.parse().ok());
         let message = text(&self.message).unwrap_or_default();
+        if self.pid.as_str() == Some("1")
+            && let Some(told) = unit.as_deref().and_then(|unit| not_confined(unit, &message))
+        {
+            recorder.message(Level::Warning, told);
+        }
         recorder.record_at(Kind::Journal { message, unit, priority }, micros.map(|micros| micros / 1e6));
     }
+}
+
+/// What is to be told of a unit whose processes systemd could not give the mount namespace that the unit's settings ask for, by what systemd
+/// says of it: `UNIT: Failed at step NAMESPACE spawning PROGRAM: WHY`.
+fn not_confined(unit: &str, message: &str) -> Option<String> {
+    let (_, rest) = message.split_once("Failed at step NAMESPACE spawning ")?;
+    let (program, why) = rest.split_once(": ")?;
+    Some(format!(
+        "{unit} ends with 226/NAMESPACE: systemd could not start {program} in the mount namespace that the unit asks for by settings such as \
+         ProtectSystem=, PrivateTmp= or BindPaths=: {why}"
+    ))
 }
 
 /// A field's text. journalctl writes one that is no UTF-8 as a list of bytes, and one that occurs several times as a list of texts.
@@ -69,6 +87,17 @@ mod tests {
         assert_eq!(text(&serde_json::json!([104, 255, 105])), Some("h\u{fffd}i".into()));
         assert_eq!(text(&serde_json::json!(["x", "y"])), Some("x".into()));
         assert_eq!(text(&Value::Null), None);
+    }
+
+    #[test]
+    fn units_that_cannot_be_confined_are_told() {
+        let message = "web.service: Failed at step NAMESPACE spawning /bin/true: No such file or directory";
+        assert_eq!(
+            not_confined("web.service", message).unwrap(),
+            "web.service ends with 226/NAMESPACE: systemd could not start /bin/true in the mount namespace that the unit asks for by \
+             settings such as ProtectSystem=, PrivateTmp= or BindPaths=: No such file or directory"
+        );
+        assert_eq!(not_confined("web.service", "web.service: Failed at step EXEC spawning /bin/true: why"), None);
     }
 
     #[test]

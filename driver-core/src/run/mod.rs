@@ -45,7 +45,7 @@ use vsock::Vsock;
 pub use directory::IDS;
 pub use maker::{Maker, Wanted};
 pub use namespaces::within;
-pub use sandbox::furnish;
+pub use sandbox::{furnish, in_nix_build};
 pub use start_all::{start_all, start_each};
 pub use state::StateDirectories;
 
@@ -65,6 +65,16 @@ pub fn check(spec: &TestSpec, backends: &[Arc<dyn Backend>]) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// What the test's author should know of it on this host, though nothing keeps it from running. Changes nothing.
+pub fn notes(spec: &TestSpec, backends: &[Arc<dyn Backend>]) -> Vec<String> {
+    let mut notes = spec.notes.clone();
+    for machine in &spec.machines {
+        let Ok(backend) = backend_of(machine, backends) else { continue };
+        notes.extend(backend.notes(machine).into_iter().map(|note| format!("machine `{}`: {note}", machine.name)));
+    }
+    notes
 }
 
 fn backend_of(machine: &MachineSpec, backends: &[Arc<dyn Backend>]) -> Result<Arc<dyn Backend>, Problem> {

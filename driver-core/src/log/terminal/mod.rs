@@ -49,14 +49,16 @@ pub enum Reader {
 }
 
 impl TerminalSettings {
-    /// What suits this process's standard error: live on a terminal, colours there unless `NO_COLOR` says otherwise.
+    /// What suits this process's standard error: live on a terminal, colours there unless `NO_COLOR` says otherwise. The terminal of a Nix
+    /// build is read as a file.
     pub fn of_stderr(level: Level) -> Self {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let live = io::stderr().is_terminal() && !dumb;
+        let terminal = io::stderr().is_terminal() && !dumb;
+        let live = terminal && !crate::run::in_nix_build();
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let consoles = Arc::new(true.into());
         let reader = if live { Reader::Watching } else { Reader::File };
-        Self { level, colours: live && !no_color, reader, plain_steps: false, consoles, output: None }
+        Self { level, colours: terminal && !no_color, reader, plain_steps: false, consoles, output: None }
     }
 
     /// The same where a prompt has the last line, on which nothing else can move.
