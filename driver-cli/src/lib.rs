@@ -78,6 +78,8 @@ pub fn main_with(backends: Vec<Arc<dyn Backend>>) -> ExitCode {
 
 /// Runs a command that needs a runtime and says why it could not do its work.
 fn in_runtime(command: impl Future<Output = Result<Status, Report>>) -> Status {
+    // While there are no threads. What cannot be had is told with the tests that need it.
+    driver_core::run::obtain();
     // Machines and scripts do the work in processes of their own.
     let runtime = match Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
