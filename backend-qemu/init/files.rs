@@ -13,6 +13,7 @@ pub(crate) fn apply(change: &Change<'_>) -> Result<(), Failure> {
     match change {
         Change::Write { path, mode, content } => write(Path::new(path), *mode, content).map_err(at("write", path)),
         Change::Link { path, target } => link(Path::new(path), target).map_err(at("write", path)),
+        Change::Mode { path, mode } => set_mode(Path::new(path), *mode).map_err(at("change", path)),
         Change::Remove { path } => remove(Path::new(path)).map_err(at("remove", path)),
         Change::EmptyRootPassword => empty_root_password(Path::new("/etc")).map_err(at("change", "root's password")),
     }
@@ -23,6 +24,13 @@ fn write(path: &Path, mode: u32, content: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.write_all(content.as_bytes())
+}
+
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    match fs::set_permissions(path, fs::Permissions::from_mode(mode)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
 }
 
 fn link(path: &Path, target: &str) -> io::Result<()> {
@@ -100,6 +108,9 @@ mod tests {
         apply(&Change::Write { path: &text("d/e/f"), mode: 0o644, content: "" }).unwrap();
         apply(&Change::Link { path: &text("d/e"), target: "/dev/null" }).unwrap();
         assert_eq!(fs::read_link(path("d/e")).unwrap(), Path::new("/dev/null"));
+        apply(&Change::Mode { path: &text("a"), mode: 0o444 }).unwrap();
+        assert_eq!(fs::metadata(path("a")).unwrap().permissions().mode() & 0o777, 0o444);
+        apply(&Change::Mode { path: &text("missing"), mode: 0o444 }).unwrap();
         apply(&Change::Remove { path: &text("d") }).unwrap();
         apply(&Change::Remove { path: &text("d/e/f") }).unwrap();
         assert!(!path("d").exists());

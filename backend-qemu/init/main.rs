@@ -57,6 +57,7 @@ fn run() -> Result<Infallible, Failure> {
             Step::Enter if !rooted && !rootless.is_empty() => return Err(rootless.join("; ")),
             Step::Enter => root::enter()?,
             Step::Share { tag, target } => root::share(tag, target)?,
+            Step::Volume { device, target } => root::volume(device, target)?,
             Step::Scratch { target } => root::scratch(target)?,
             Step::Unless { path, content } => done = fs::read_to_string(path).is_ok_and(|found| found == content),
             // From here on the root is the machine's, and paths mean what they mean in it.

@@ -23,6 +23,8 @@ pub(crate) enum Step<'a> {
     Enter,
     /// Mount a share read-only in the root, where it has the directory.
     Share { tag: &'a str, target: &'a str },
+    /// The same from a disk with an ext4 file system.
+    Volume { device: &'a str, target: &'a str },
     /// Mount an empty file system in memory in the root, where it has the directory.
     Scratch { target: &'a str },
     /// Leave out all changes to files if this file has this content: an earlier boot has made them.
@@ -40,6 +42,8 @@ pub(crate) enum Change<'a> {
     Write { path: &'a str, mode: u32, content: &'a str },
     /// Replace it by a symbolic link.
     Link { path: &'a str, target: &'a str },
+    /// Change its permissions, if it is there. The mode is octal.
+    Mode { path: &'a str, mode: u32 },
     /// Remove it, or a directory with all that is in it.
     Remove { path: &'a str },
     /// Let root in without a password.
@@ -68,6 +72,7 @@ fn step<'a>(verb: &str, words: &mut impl Iterator<Item = &'a str>) -> Option<Ste
         "disk" => Step::Disk { device: word()?, kind: word()?, inits: list(word()?) },
         "enter" => Step::Enter,
         "share" => Step::Share { tag: word()?, target: word()? },
+        "volume" => Step::Volume { device: word()?, target: word()? },
         "scratch" => Step::Scratch { target: word()? },
         "unless" => Step::Unless { path: word()?, content: word()? },
         "write" => {
@@ -75,6 +80,7 @@ fn step<'a>(verb: &str, words: &mut impl Iterator<Item = &'a str>) -> Option<Ste
             Step::File(Change::Write { path, mode, content: word()? })
         }
         "link" => Step::File(Change::Link { path: word()?, target: word()? }),
+        "mode" => Step::File(Change::Mode { path: word()?, mode: u32::from_str_radix(word()?, 8).ok()? }),
         "remove" => Step::File(Change::Remove { path: word()? }),
         "empty-root-password" => Step::File(Change::EmptyRootPassword),
         "execute" => Step::Execute { inits: list(word()?) },

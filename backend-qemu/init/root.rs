@@ -78,6 +78,12 @@ pub(crate) fn share(tag: &str, target: &str) -> Result<(), Failure> {
     mount(tag, target, "virtiofs", MS_RDONLY | MS_NODEV | MS_NOSUID, "").map_err(at("mount", target))
 }
 
+/// The same for a device with an ext4 file system.
+pub(crate) fn volume(device: &str, target: &str) -> Result<(), Failure> {
+    make(target)?;
+    mount(device, target, "ext4", MS_RDONLY | MS_NODEV | MS_NOSUID, "").map_err(at("mount", target))
+}
+
 /// Mounts an empty file system in memory, where the root has the directory.
 pub(crate) fn scratch(target: &str) -> Result<(), Failure> {
     make(target)?;

@@ -13,13 +13,13 @@ use std::process::Command;
 use driver_core::backend::StartRequest;
 use driver_core::guest_files::machine_id;
 use driver_core::mount::Detached;
-use driver_core::spec::{Disk, Image, MachineSpec, Root};
+use driver_core::spec::{Disk, Image, ImageFormat, MachineSpec, Root};
 
 use crate::guest_files;
 use crate::image;
-use crate::initramfs::{self, Contents, Share};
-use crate::tar;
-use crate::tools::{ROOT_TAG, Tools, has_share};
+use crate::initramfs::{self, Contents, Place, Share};
+use crate::tools::{ROOT_TAG, Tools, has_files, has_share};
+use crate::{packed, tar};
 
 /// Largest size of what a guest writes above a root that it cannot write. The file takes only what is written.
 const UPPER_SIZE: &str = "8G";
@@ -35,6 +35,9 @@ const MODULES: &str = "modules";
 
 /// The files of a tar.
 const UNPACKED: &str = "unpacked";
+
+/// Where directories are that were packed, beside the machines' own: no machine has this name.
+const PACKED: &str = "packed_";
 
 /// Made when all files are complete.
 const COMPLETE: &str = "complete";
@@ -115,10 +118,12 @@ pub(crate) fn prepare(tools: &Tools, request: &StartRequest) -> io::Result<Files
             files.disks.push(Stored::raw("upper.img", "upper"));
         }
         Root::Image(image) => files.layer(image, "root")?,
+        Root::Directory(directory) if has_files(&request.machine) => files.layer(&pack(directory, request)?, "root")?,
         // What the test's own initrd boots has no root by us.
         _ => {}
     }
-    if modules(tools, &request.machine).is_some() {
+    let modules = modules(tools, &request.machine);
+    if modules.is_some() && has_share(&request.machine) {
         files.shares.push(Shown { tag: MODULES, directory: request.state.join(MODULES) });
     }
     for (disk, number) in request.machine.disks.iter().zip(1..) {
@@ -127,6 +132,10 @@ pub(crate) fn prepare(tools: &Tools, request: &StartRequest) -> io::Result<Files
             Disk::Empty(_) => files.disks.push(Stored::raw(&format!("{serial}.img"), &serial)),
             Disk::Image(image) => files.layer(image, &serial)?,
         }
+    }
+    if let Some(modules) = modules.filter(|_| !has_share(&request.machine)) {
+        // After the others, which a guest knows by their places.
+        files.layer(&pack(modules, request)?, MODULES)?;
     }
     Ok(files)
 }
@@ -175,6 +184,11 @@ fn make(tools: &Tools, request: &StartRequest) -> io::Result<()> {
         own(&upper, owner)?;
     } else if let Root::Image(image) = &request.machine.root {
         layer(image, &state.join("root.qcow2"), owner)?;
+    } else if let (Root::Directory(directory), true) = (&request.machine.root, has_files(&request.machine)) {
+        layer(&pack(directory, request)?, &state.join("root.qcow2"), owner)?;
+        if let Some(modules) = modules(tools, &request.machine) {
+            layer(&pack(modules, request)?, &state.join(format!("{MODULES}.qcow2")), owner)?;
+        }
     }
     for (disk, number) in request.machine.disks.iter().zip(1..) {
         match disk {
@@ -192,6 +206,12 @@ fn make(tools: &Tools, request: &StartRequest) -> io::Result<()> {
         own(&initrd, owner)?;
     }
     Ok(())
+}
+
+/// The image of a directory, which all machines of the run share.
+fn pack(directory: &Path, request: &StartRequest) -> io::Result<Image> {
+    let place = request.state.parent().unwrap_or(&request.state).join(PACKED);
+    Ok(Image { path: packed::image(directory, &place)?, format: ImageFormat::Raw })
 }
 
 /// Mounts the root's files read-only where virtiofsd shows them.
@@ -213,12 +233,20 @@ fn show(source: &Path, target: &Path) -> io::Result<()> {
     copy.attach(target)
 }
 
-/// The modules of the machine's kernel, if its root does not have them: those of the host's kernel are in the host's root.
+/// The modules of the machine's kernel, if its root does not have them where it looks for them.
 fn modules<'t>(tools: &'t Tools, machine: &MachineSpec) -> Option<&'t Path> {
-    let modules = tools.kernel.modules.as_deref().filter(|_| has_share(machine) && machine.initrd.is_none())?;
-    let of_host = machine.root == Root::Host
-        && ["/lib/modules", "/usr/lib/modules"].iter().any(|place| modules.starts_with(place));
-    (!of_host).then_some(modules)
+    let modules = tools.kernel.modules.as_deref().filter(|_| has_files(machine))?;
+    let root = match &machine.root {
+        Root::Host => Some(Path::new("/")),
+        Root::Directory(root) => Some(root.as_path()),
+        Root::Tar(_) | Root::Image(_) => None,
+    };
+    let has = |root: &Path| {
+        // As it is when links are followed, like the kernel's.
+        let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+        ["lib/modules", "usr/lib/modules"].iter().any(|place| modules.starts_with(root.join(place)))
+    };
+    (!root.is_some_and(has)).then_some(modules)
 }
 
 fn make_upper(path: &Path) -> io::Result<()> {
@@ -238,8 +266,11 @@ fn layer(image: &Image, path: &Path, owner: Option<u32>) -> io::Result<()> {
 
 /// The initramfs of a VM that brings none.
 fn archive(tools: &Tools, request: &StartRequest) -> io::Result<Vec<u8>> {
-    let share = request.state.join(SHARE);
-    let names = |directory: &str| match fs::read_dir(share.join(directory.trim_start_matches('/'))) {
+    let root = match &request.machine.root {
+        Root::Directory(directory) if !has_share(&request.machine) => directory.clone(),
+        _ => request.state.join(SHARE),
+    };
+    let names = |directory: &str| match fs::read_dir(root.join(directory.trim_start_matches('/'))) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
         Ok(entries) => entries.map(|entry| Ok(entry?.file_name())).collect(),
@@ -247,17 +278,35 @@ fn archive(tools: &Tools, request: &StartRequest) -> io::Result<Vec<u8>> {
     let changes = guest_files::changes(request, &machine_id()?, tools.arch.serial, names)?;
     // Guests empty it when they boot, and the host's is full of things that are none of theirs.
     let scratch: &[&str] = if request.machine.root == Root::Host { &["/tmp"] } else { &[] };
+    let shared = has_share(&request.machine);
+    let place = if shared { Place::Tag(MODULES.into()) } else { Place::Disk(after(&request.machine)) };
     let shares = modules(tools, &request.machine)
-        .map(|_| Share { tag: MODULES.into(), target: format!("/lib/modules/{}", tools.kernel.release) });
+        .map(|_| Share { place, target: format!("/lib/modules/{}", tools.kernel.release) });
+    let modes: &[_] = if has_files(&request.machine) && !shared { &packed::MODES } else { &[] };
     let contents = Contents {
         root: tools.source(),
         attachments: &request.attachments,
         shares: shares.as_slice(),
         scratch,
+        modes,
         changes: &changes,
         inits: &INITS,
     };
     initramfs::build(&tools.kernel, &contents).map_err(io::Error::other)
+}
+
+/// The device of the disk that comes after the root's and the machine's own.
+fn after(machine: &MachineSpec) -> String {
+    // As the kernel counts them (its `virtblk_name_format`): z, aa, ab.
+    let mut number = machine.disks.len() + 1;
+    let mut letters = Vec::new();
+    loop {
+        letters.insert(0, char::from(b'a' + u8::try_from(number % 26).unwrap_or_default()));
+        match number / 26 {
+            0 => break format!("/dev/vd{}", letters.iter().collect::<String>()),
+            rest => number = rest - 1,
+        }
+    }
 }
 
 /// Gives a file to QEMU's user, and to nobody else.
@@ -273,4 +322,17 @@ fn open(path: &Path) -> io::Result<File> {
 
 fn about(path: &Path, error: &dyn std::fmt::Display) -> io::Error {
     io::Error::other(format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_are_named_as_the_kernel_does() {
+        for (disks, device) in [(0, "vdb"), (24, "vdz"), (25, "vdaa"), (51, "vdba")] {
+            let machine = MachineSpec { disks: vec![Disk::Empty(1); disks], ..MachineSpec::new("m", "vm") };
+            assert_eq!(after(&machine), format!("/dev/{device}"));
+        }
+    }
 }

@@ -18,6 +18,7 @@ pub mod kernel;
 pub mod keys;
 mod lan;
 mod monitor;
+mod packed;
 mod power;
 mod preflight;
 mod process;

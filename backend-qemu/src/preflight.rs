@@ -10,7 +10,7 @@ use crate::accel::{self, Host};
 use crate::arch::Arch;
 use crate::kernel::{Kernel, KernelError};
 use crate::tools::{self, MEMORY};
-use crate::{image, initramfs, process, start_script};
+use crate::{image, initramfs, packed, process, start_script};
 
 /// The keys that not every backend has and this one has.
 const KEYS: [&str; 8] = ["cpus", "memory", "kernel", "initrd", "cmdline", "accel", "disks", "qemu-args"];
@@ -21,11 +21,10 @@ const MIB: u64 = 1024 * 1024;
 pub(crate) fn host(machines: &[&MachineSpec]) -> Vec<Problem> {
     let any = |needs: fn(&MachineSpec) -> bool| machines.is_empty() || machines.iter().any(|machine| needs(machine));
     let has_share = |machine: &MachineSpec| machine.start_script.is_none() && tools::has_share(machine);
+    let has_files = |machine: &MachineSpec| machine.start_script.is_none() && tools::has_files(machine);
+    let is_packed = |machine: &MachineSpec| machine.start_script.is_none() && tools::is_packed(machine);
     let mut problems = Vec::new();
     let mut lacks = |what: &str, why: &str, cure: &str| problems.push(Problem::host(format!("VMs: {what}"), why, cure));
-    if !rustix::process::geteuid().is_root() {
-        lacks("user", "they need root, to make namespaces and mounts", "run it as root, for example with sudo");
-    }
     // A start script brings what its machine needs.
     if !any(|machine| machine.start_script.is_none()) {
         return problems;
@@ -42,11 +41,14 @@ pub(crate) fn host(machines: &[&MachineSpec]) -> Vec<Problem> {
         let cure = "install it: `apt-get install qemu-system-common` or `virtiofsd` on Debian";
         lacks("virtiofsd", "it is not installed", cure);
     }
-    if any(has_share) && process::find("mke2fs").is_none() {
+    if any(has_files) && process::find("mke2fs").is_none() {
         lacks("mke2fs", "it is not on the PATH", "install e2fsprogs");
     }
-    if any(|machine| machine.kernel.is_none() && machine.start_script.is_none())
-        && Kernel::of_host().or_else(Kernel::cached).is_none()
+    if machines.iter().any(|machine| is_packed(machine)) && process::find(image::PROGRAM).is_none() {
+        let cure = "install it: `apt-get install qemu-utils` on Debian";
+        lacks(image::PROGRAM, "it is not on the PATH", cure);
+    }
+    if lacks_kernel(machines)
         && let Some(error) = Kernel::cannot_download()
     {
         lacks("kernel", &format!("neither the host nor the cache has one, and {error}"), &error.cure());
@@ -54,6 +56,16 @@ pub(crate) fn host(machines: &[&MachineSpec]) -> Vec<Problem> {
     let sized: Vec<_> = machines.iter().copied().filter(|machine| machine.start_script.is_none()).collect();
     problems.extend(memory(&sized, room()));
     problems
+}
+
+/// Whether one of these VMs, or any if there are none, would have to have its kernel downloaded.
+fn lacks_kernel(machines: &[&MachineSpec]) -> bool {
+    let mut ours = machines.iter().filter(|machine| machine.start_script.is_none());
+    match machines {
+        [] => Kernel::of_host().or_else(Kernel::cached).is_none(),
+        // A kernel that cannot be used is told with its machine.
+        _ => ours.any(|machine| matches!(tools::kernel(machine), Ok(None))),
+    }
 }
 
 /// What keeps this machine from being a VM here.
@@ -85,6 +97,9 @@ pub(crate) fn machine(machine: &MachineSpec) -> Vec<Problem> {
     }
     if matches!(machine.root, Root::Tar(_)) && process::find("tar").is_none() {
         problems.push(Problem::host(subject("root"), "unpacking it needs tar", "install tar"));
+    }
+    if tools::has_files(machine) {
+        problems.extend(packed::check(machine));
     }
     problems.extend(images(machine));
     let Some(arch) = Arch::of_host() else { return problems };

@@ -11,8 +11,8 @@ use crate::arch::Arch;
 use crate::image;
 use crate::initramfs::{Source, Upper};
 use crate::kernel::{Kernel, KernelError};
-use crate::process;
-use crate::volume::Volume;
+use crate::volume::{FileSystem, Volume};
+use crate::{packed, process};
 
 /// Processors of a VM that does not say.
 pub(crate) const CPUS: u32 = 1;
@@ -80,9 +80,19 @@ pub(crate) fn source(volumes: Option<&[Volume]>) -> Source<'_> {
     }
 }
 
-/// Whether the root is shown by virtiofsd. What an initrd of the test's boots gets no root but a disk.
+/// Whether the root is shown by virtiofsd.
 pub(crate) fn has_share(machine: &MachineSpec) -> bool {
+    has_files(machine) && !is_packed(machine)
+}
+
+/// Whether the root comes as files. What an initrd of the test's boots gets no root but a disk.
+pub(crate) fn has_files(machine: &MachineSpec) -> bool {
     machine.initrd.is_none() && !matches!(machine.root, Root::Image(_))
+}
+
+/// Whether the root's files are packed into a disk.
+pub(crate) fn is_packed(machine: &MachineSpec) -> bool {
+    has_files(machine) && matches!(&machine.root, Root::Directory(directory) if packed::has_to_be(directory))
 }
 
 /// The kernel of a machine; none if it is to be downloaded.
@@ -94,7 +104,16 @@ pub(crate) fn kernel(machine: &MachineSpec) -> Result<Option<Kernel>, KernelErro
             Ok(Some(Kernel { image: image.clone(), release: String::new(), modules: None }))
         }
         (Some(image), None) => Kernel::at(image).map(Some),
-        (None, _) => Ok(Kernel::of_host().or_else(Kernel::cached)),
+        // Where builds run, there is a host in name only, while roots have kernels of theirs.
+        (None, _) => Ok(Kernel::of_host().or_else(|| of_root(machine)).or_else(Kernel::cached)),
+    }
+}
+
+/// The kernel that a machine's root brings.
+fn of_root(machine: &MachineSpec) -> Option<Kernel> {
+    match &machine.root {
+        Root::Directory(root) => Kernel::of_root(root),
+        _ => None,
     }
 }
 
@@ -104,6 +123,7 @@ pub(crate) fn volumes(machine: &MachineSpec, arch: &Arch) -> Result<Option<Vec<V
         Root::Image(image) if machine.initrd.is_none() => image::roots(image, arch.root_partition)
             .map(Some)
             .map_err(|error| image::problem(machine, "root", image, &error)),
+        _ if is_packed(machine) => Ok(Some(vec![Volume { partition: None, kind: FileSystem::Ext4 }])),
         _ => Ok(None),
     }
 }

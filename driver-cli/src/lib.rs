@@ -78,7 +78,8 @@ pub fn main_with(backends: Vec<Arc<dyn Backend>>) -> ExitCode {
 
 /// Runs a command that needs a runtime and says why it could not do its work.
 fn in_runtime(command: impl Future<Output = Result<Status, Report>>) -> Status {
-    // While there are no threads.
+    // While there are no threads. What cannot be had is told with the tests that need it.
+    driver_core::run::obtain();
     if let Err(error) = driver_core::run::furnish() {
         say(format_args!("no cgroups can be had in this sandbox, and so no containers: {error}"));
     }

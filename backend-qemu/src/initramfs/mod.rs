@@ -37,6 +37,8 @@ pub struct Contents<'a> {
     pub shares: &'a [Share],
     /// Directories that are empty and in memory, whatever the root has there.
     pub scratch: &'a [&'a str],
+    /// Modes of files and directories of the root, of those that are there.
+    pub modes: &'a [(&'a str, u32)],
     /// What is changed in its root's files before its init starts; not if the last one, which must be a file, has been made already: then an
     /// earlier boot has made all.
     pub changes: &'a [Change],
@@ -75,10 +77,19 @@ pub enum Upper<'a> {
 /// A directory of the host's that a guest sees, read-only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Share {
-    /// The tag of its virtiofs device.
-    pub tag: String,
+    /// Where it comes from.
+    pub place: Place,
     /// Where the guest has it.
     pub target: String,
+}
+
+/// Where a guest finds a directory of the host's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At the virtiofs device with this tag.
+    Tag(String),
+    /// On this disk, an ext4 file system.
+    Disk(String),
 }
 
 /// Why an initramfs cannot be made.
@@ -202,8 +213,15 @@ mod tests {
             directory.path(),
             &["virtio_pci", "virtio_console", "virtio_net", "virtio-rng", "virtiofs", "overlay"],
         );
-        let contents =
-            Contents { root: ROOT, attachments: &[], shares: &[], scratch: &[], changes: &[], inits: &["/sbin/init"] };
+        let contents = Contents {
+            root: ROOT,
+            attachments: &[],
+            shares: &[],
+            scratch: &[],
+            modes: &[],
+            changes: &[],
+            inits: &["/sbin/init"],
+        };
         let entries = read(&build(&kernel, &contents).unwrap());
         assert_eq!(entries["init"], (0o100_755, INIT.to_vec()));
         assert_eq!(entries["dev/console"].0, 0o020_600);

@@ -3,7 +3,7 @@
 use driver_core::guest_files::Change;
 use driver_core::network::Attachment;
 
-use super::{Contents, Share, Source, Upper};
+use super::{Contents, Place, Share, Source, Upper};
 
 /// The words of a plan, each ended by a NUL.
 #[derive(Debug, Default)]
@@ -51,14 +51,23 @@ impl Plan {
             }
         }
         plan.step(&["enter"])?;
-        for Share { tag, target } in contents.shares {
-            plan.step(&["share", tag, target])?;
+        for Share { place, target } in contents.shares {
+            match place {
+                Place::Tag(tag) => plan.step(&["share", tag, target])?,
+                Place::Disk(device) => {
+                    plan.step(&["wait", device])?;
+                    plan.step(&["volume", device, target])?;
+                }
+            }
         }
         for target in contents.scratch {
             plan.step(&["scratch", target])?;
         }
         if let Some(Change::Write { path, content, .. }) = contents.changes.last() {
             plan.step(&["unless", path, content])?;
+        }
+        for (path, mode) in contents.modes {
+            plan.step(&["mode", path, &format!("{mode:o}")])?;
         }
         for change in contents.changes {
             plan.change(change)?;
@@ -125,12 +134,16 @@ mod tests {
             Change::EmptyRootPassword,
             Change::write("/etc/machine-id", "id\n"),
         ];
-        let shares = [Share { tag: "modules".into(), target: "/lib/modules/6.1".into() }];
+        let shares = [
+            Share { place: Place::Tag("modules".into()), target: "/lib/modules/6.1".into() },
+            Share { place: Place::Disk("/dev/vdb".into()), target: "/data".into() },
+        ];
         let contents = Contents {
             root: Source::Share { tag: "root", upper: Upper::Disk("/dev/vda") },
             attachments: &[attachment],
             shares: &shares,
             scratch: &["/tmp"],
+            modes: &[("/tmp", 0o1777)],
             changes: &changes,
             inits: &["/sbin/init", "/init"],
         };
@@ -150,8 +163,11 @@ mod tests {
                 Step::Overlay { tag: "root", upper: "/dev/vda" },
                 Step::Enter,
                 Step::Share { tag: "modules", target: "/lib/modules/6.1" },
+                Step::Wait { path: "/dev/vdb" },
+                Step::Volume { device: "/dev/vdb", target: "/data" },
                 Step::Scratch { target: "/tmp" },
                 Step::Unless { path: "/etc/machine-id", content: "id\n" },
+                Step::File(read::Change::Mode { path: "/tmp", mode: 0o1777 }),
                 Step::File(read::Change::Remove { path: "/a b" }),
                 Step::File(read::Change::Link { path: "/etc/systemd/system/x.service", target: "/dev/null" }),
                 Step::File(read::Change::EmptyRootPassword),
@@ -166,7 +182,8 @@ mod tests {
         let volume = |partition, kind| Volume { partition, kind };
         let volumes = [volume(None, FileSystem::Xfs), volume(Some(2), FileSystem::Btrfs)];
         let root = Source::Disk { device: "/dev/vda", volumes: &volumes };
-        let contents = Contents { root, attachments: &[], shares: &[], scratch: &[], changes: &[], inits: &["/init"] };
+        let contents =
+            Contents { root, attachments: &[], shares: &[], scratch: &[], modes: &[], changes: &[], inits: &["/init"] };
         let plan = Plan::of(&contents, &[]).unwrap();
         assert_eq!(
             read::Plan::parse(&plan).unwrap().steps[1..],

@@ -1,6 +1,7 @@
 //! A guest's kernel: its image, and the modules that belong to it.
 //!
-//! It is the one that the test names, else the host's newest, else Debian's, downloaded into the user's cache and never installed.
+//! It is the one that the test names, else the host's newest, else the newest in the machine's own root, else Debian's, downloaded into the
+//! user's cache and never installed.
 
 mod cache;
 mod error;
@@ -48,6 +49,11 @@ impl Kernel {
     /// The host's newest kernel that has its modules with it.
     pub fn of_host() -> Option<Self> {
         Self::newest_below(Path::new("/"))
+    }
+
+    /// The newest kernel in a directory with a system's files, if it has its modules with it.
+    pub fn of_root(root: &Path) -> Option<Self> {
+        Self::newest_below(root)
     }
 
     /// The newest of the kernels that were taken into the user's cache.

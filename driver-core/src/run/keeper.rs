@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::process::{PidfdFlags, Signal};
 
 use super::state::StateDirectories;
-use super::{cgroup, state};
+use super::{cgroup, marked, state};
 use crate::process::Child;
 
 /// How long processes of a run may take to leave their cgroups after they were killed.
@@ -65,7 +65,9 @@ impl Keeper {
         let Some(mut child) = self.child.take() else { return Ok(()) };
         match child.wait().await? {
             0 => Ok(()),
-            _ => Err(io::Error::other("the keeper could not remove all cgroups or files of the run")),
+            _ => Err(io::Error::other(
+                "the keeper could not end all processes or remove all cgroups or files of the run",
+            )),
         }
     }
 }
@@ -112,7 +114,9 @@ fn keep_watch(
         let patience = rustix::event::Timespec::try_from(PATIENCE).ok();
         let _ = rustix::event::poll(&mut [PollFd::new(&init, PollFlags::IN)], patience.as_ref());
     }
-    let gone = remove(leftovers);
+    // Before what they have open is removed.
+    let ended = marked::end_all(PATIENCE);
+    let gone = remove(leftovers) && ended;
     if let (true, Some(lock)) = (driver_is_gone, lock) {
         // Still locked by this process, so that nobody takes it for a new one's.
         let _ = fs::remove_file(lock);

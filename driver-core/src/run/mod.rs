@@ -10,7 +10,9 @@ mod keeper;
 mod lans;
 mod launcher;
 mod maker;
+mod marked;
 mod namespaces;
+mod privilege;
 mod sandbox;
 mod start_all;
 mod state;
@@ -27,7 +29,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::backend::{Backend, StartRequest};
 use crate::error::Error;
-use crate::event::Recorder;
+use crate::event::{Level, Recorder};
 use crate::lan::Vlan;
 use crate::machine::{Machine, Options};
 use crate::network::{self, NetworkPlan};
@@ -45,9 +47,13 @@ use vsock::Vsock;
 pub use directory::IDS;
 pub use maker::{Maker, Wanted};
 pub use namespaces::within;
+pub use privilege::{Privilege, obtain, privilege};
 pub use sandbox::{furnish, in_nix_build};
 pub use start_all::{start_all, start_each};
 pub use state::StateDirectories;
+
+/// What that means where there are no namespaces.
+const WITHOUT: &str = "its processes see the host's, its LANs are switches in user space, and what takes its environment away may outlive it";
 
 /// What is wrong with a test on this host, all of it, before anything starts. Changes nothing.
 pub fn check(spec: &TestSpec, backends: &[Arc<dyn Backend>]) -> Vec<Problem> {
@@ -176,6 +182,9 @@ impl Run {
         };
         let noted = directory.note_cgroups(cgroups.roots());
         noted.map_err(|error| broken("write to the run's directory", error))?;
+        if let Privilege::None { why, .. } = privilege() {
+            recorder.message(Level::Warning, format!("the run has no namespaces of its own: {why}; {WITHOUT}"));
+        }
         let namespaces = Namespaces::create(directory.state());
         let namespaces = namespaces.await.map_err(|error| broken("make the run's namespaces", error))?;
         let names = spec.machines.iter().map(|machine| machine.name.as_str());

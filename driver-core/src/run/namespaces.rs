@@ -3,6 +3,8 @@
 //! A thread unshares both (`unshare(2)`) and forks the init, which becomes pid 1 of the new pid namespace. The init does nothing but wait on a
 //! pidfd of the driver. When the driver is gone, by whatever means, the init exits and the kernel kills every process of the namespace with
 //! it (`pid_namespaces(7)`); the last one takes the mounts along.
+//!
+//! Where this process may make no namespaces there is only the init, and the run's processes are found by a mark in their environment.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -14,6 +16,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use rustix::process::PidfdFlags;
 use tokio::sync::oneshot;
 
+use super::privilege::privilege;
 use crate::process::Child;
 
 /// A run's namespaces. Dropping them ends everything inside.
@@ -54,6 +57,10 @@ pub async fn within<T: Send + 'static>(
     let init = init.try_clone()?;
     let runtime = tokio::runtime::Handle::current();
     on_thread("tandem-within", move || {
+        if !privilege().has_namespaces() {
+            let _inside = runtime.enter();
+            return function();
+        }
         // A thread that shares its root and working directory with others cannot change its mount namespace (setns(2)).
         unshare(CloneFlags::CLONE_FS)?;
         setns(&init, CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID)?;
@@ -74,6 +81,10 @@ async fn on_thread<T: Send + 'static>(name: &str, function: impl FnOnce() -> T +
 
 fn unshare_and_fork(state: &Path) -> io::Result<Child> {
     let driver = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
+    if !privilege().has_namespaces() {
+        // SAFETY: `wait_for` only makes system calls.
+        return unsafe { Child::fork(&[driver.as_raw_fd()], || wait_for(driver.as_fd())) };
+    }
     let (ready, report) = io::pipe()?;
     unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID).map_err(|errno| {
         io::Error::new(io::Error::from(errno).kind(), format!("unshare of pid and mount namespaces: {}", errno.desc()))
@@ -102,15 +113,20 @@ fn init(driver: BorrowedFd<'_>, report: BorrowedFd<'_>) -> i32 {
         Ok(()) => 0,
         Err(errno) => errno as i32,
     };
-    // SAFETY: no handler is installed: ignored children are reaped by the kernel (signal(7)), so orphans leave no zombies here. The
-    // session of its own keeps a terminal's Ctrl-C away.
-    unsafe {
-        libc::signal(libc::SIGCHLD, libc::SIG_IGN);
-        libc::setsid();
-        libc::prctl(libc::PR_SET_NAME, c"tandem-init".as_ptr());
-    }
+    // SAFETY: no handler is installed: ignored children are reaped by the kernel (signal(7)), so orphans leave no zombies here.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
     if rustix::io::write(report, &errno.to_ne_bytes()).is_err() || errno != 0 {
         return 1;
+    }
+    wait_for(driver)
+}
+
+/// Waits for the driver's end.
+fn wait_for(driver: BorrowedFd<'_>) -> i32 {
+    // SAFETY: plain system calls. The session of its own keeps a terminal's Ctrl-C away.
+    unsafe {
+        libc::setsid();
+        libc::prctl(libc::PR_SET_NAME, c"tandem-init".as_ptr());
     }
     let mut poll = [rustix::event::PollFd::new(&driver, rustix::event::PollFlags::IN)];
     while let Err(rustix::io::Errno::INTR) = rustix::event::poll(&mut poll, None) {}

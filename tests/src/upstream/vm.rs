@@ -168,6 +168,7 @@ fn initrd(kernel: &Kernel) -> io::Result<Vec<u8>> {
         attachments: &[],
         shares: &[],
         scratch: &[],
+        modes: &[],
         changes: &[],
         inits: &["/sbin/init"],
     };

@@ -250,6 +250,7 @@ fn its_own_initramfs(spec: &MachineSpec) -> TestResult<Vec<u8>> {
         attachments: &[],
         shares: &[],
         scratch: &[],
+        modes: &[],
         changes: &changes,
         inits: &["/sbin/init"],
     };

@@ -40,6 +40,7 @@ impl Guest {
             attachments: &[],
             shares: &[],
             scratch: &[],
+            modes: &[],
             changes: &[],
             inits: &["/sbin/init"],
         };
