@@ -22,6 +22,7 @@
 
 mod case;
 mod cases;
+mod containers;
 mod power;
 mod refusal;
 mod report;
@@ -38,6 +39,7 @@ use futures::FutureExt;
 use crate::TestResult;
 
 pub use case::{CASES, Case, Group};
+pub use containers::containers;
 pub use power::{Cannot, Power};
 pub use report::{Outcome, Report, Verdict};
 pub use stage::{ONE, SOON, Stage, TWO};

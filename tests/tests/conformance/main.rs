@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use driver_core::fake::{FakeBackend, Reply};
-use driver_core::spec::MachineSpec;
-use tandem_tests::conformance::{Cannot, Group, ONE, Power, Subject, TWO, run_group};
+use driver_core::spec::{MachineSpec, Root};
+use tandem_tests::conformance::{Cannot, Group, ONE, Power, Subject, TWO, containers, run_group};
 use tandem_tests::{TestResult, requirement};
 use tempfile::TempDir;
 
@@ -46,26 +46,11 @@ async fn fake(group: Group) -> TestResult {
     run_group(&subject, group).await.passed()
 }
 
-/// What containers cannot do is this, and nothing else.
 async fn nspawn(group: Group) -> TestResult {
     if !requirement::containers() {
         return Ok(());
     }
-    let cannot = |power, reason| Cannot { power, reason };
-    let subject = Subject {
-        name: "nspawn",
-        backend: Arc::new(backend_nspawn::Nspawn::new()),
-        machine: MachineSpec::new("", "container"),
-        cannot: vec![
-            cannot(Power::Keyboard, "no keyboard"),
-            cannot(Power::Pointer, "no pointer"),
-            cannot(Power::Screen, "no screen"),
-            cannot(Power::ScreenText, "no screen"),
-            cannot(Power::Qmp, "no QEMU monitor"),
-            cannot(Power::Monitor, "no QEMU monitor"),
-        ],
-    };
-    run_group(&subject, group).await.passed()
+    run_group(&containers(Root::Host), group).await.passed()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
