@@ -41,6 +41,18 @@ impl Ground {
         self.0.path().join(name)
     }
 
+    /// Builds the report of a test that has no machines.
+    fn test(&self, report: &str, script: &str) -> TestResult<Output> {
+        let test = self.path("test-script");
+        fs::write(&test, script)?;
+        let configuration = json!({
+            "vms": {}, "containers": {}, "vlans": [], "global_timeout": 60, "enable_ssh_backdoor": false, "test_script": test,
+        });
+        fs::write(self.path("configuration"), configuration.to_string())?;
+        let build = "mkdir -p $out; ./nixos-test-driver -c configuration -o $out; touch $out/went-on";
+        self.build(report, &[("out", &self.path("report")), ("build", Path::new(build))])
+    }
+
     /// Runs a build command as nixpkgs' builders do.
     fn build(&self, command: &str, variables: &[(&str, &Path)]) -> TestResult<Output> {
         let mut bash = Command::new("timeout");
@@ -59,29 +71,21 @@ fn a_report_is_there_whatever_the_verdict() -> TestResult {
     assert_eq!(name, "t-report");
     let _lock = host_lock::shared()?;
     for (script, status, said) in [
-        ("(driver.out_dir / 'picture').touch()\nprint('fine')\n", "0", "fine"),
+        ("(driver.out_dir / 'status').touch()\nos.mkfifo(driver.out_dir / 'pipe')\nprint('fine')\n", "0", "fine"),
         ("t.assertEqual(1, 2)\n", "1", "RequestedAssertionFailed: 1 != 2"),
-        ("if True\n", "1", "test-script:1: expected ':'"),
     ] {
         let ground = Ground::new()?;
-        let (test, out) = (ground.path("test-script"), ground.path("report"));
-        fs::write(&test, script)?;
-        let configuration = json!({
-            "vms": {}, "containers": {}, "vlans": [], "global_timeout": 60, "enable_ssh_backdoor": false, "test_script": test,
-        });
-        fs::write(ground.path("configuration"), configuration.to_string())?;
-        let build = "mkdir -p $out; ./nixos-test-driver -c configuration -o $out; touch $out/went-on";
-        let output = ground.build(&report, &[("out", &out), ("build", Path::new(build))])?;
+        let out = ground.path("report");
+        let output = ground.test(&report, script)?;
         assert!(output.status.success(), "{script}: {output:?}");
         let read = |name: &str| fs::read_to_string(out.join(name)).unwrap_or_default();
-        assert_eq!(read("driver.status").trim_end(), status, "{script}");
-        assert!(read("driver.log").contains(said), "{script}: {}", read("driver.log"));
+        assert_eq!(read("status").trim_end(), status, "{script}");
+        assert!(read("terminal.log").contains(said), "{script}: {}", read("terminal.log"));
         assert!(String::from_utf8_lossy(&output.stdout).contains(said), "{script}: {output:?}");
         // The first error ends the framework's build.
         assert_eq!(out.join("went-on").exists(), status == "0");
-        // A test that is not started has no events.
-        assert_eq!(out.join("events.jsonl").exists(), !script.starts_with("if"), "{script}");
-        assert_eq!(out.join("picture").exists(), status == "0");
+        assert_eq!((out.join("events.jsonl").exists(), out.join("pipe").exists()), (true, false));
+        assert_eq!(out.join("status.of-script").exists(), status == "0");
 
         let verdict = ground.path("checked");
         let output = ground.build(&checked, &[("report", &out), ("out", &verdict)])?;
@@ -90,10 +94,23 @@ fn a_report_is_there_whatever_the_verdict() -> TestResult {
             assert_eq!(fs::read_link(verdict)?, out);
         } else {
             let told = String::from_utf8_lossy(&output.stderr);
-            let last = format!("the test ended with status {status}; its report is {}\n", out.display());
+            let last = format!("the test did not pass: status {status}; its record is in {}\n", out.display());
             assert!(told.contains(said) && told.ends_with(&last), "{told}");
         }
     }
+    Ok(())
+}
+
+#[test]
+fn there_is_no_report_of_what_was_not_started() -> TestResult {
+    if !nix::is_there() || !requirement::root() {
+        return Ok(());
+    }
+    let [_, report, _]: [String; 3] = nix::value(COMMANDS)?;
+    let ground = Ground::new()?;
+    let output = ground.test(&report, "if True\n")?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.code() == Some(1) && told.contains("test-script:1: expected ':'"), "{output:?}");
     Ok(())
 }
 
