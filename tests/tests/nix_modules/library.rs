@@ -29,7 +29,7 @@ fn the_modules_come_out_as_they_should() -> TestResult {
     if !nix::is_there() {
         return Ok(());
     }
-    let output = nix::run(&["nix/check-modules.sh", &library])?;
+    let output = nix::run(&[Path::new(&library)], &["nix/check-modules.sh", &library])?;
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("cases of the modules come out as they should"), "{said}");
@@ -108,7 +108,8 @@ fn a_driver_is_built_of_scripts_without_mistakes_only() -> TestResult {
     if !nix::is_there() || !requirement::root() || !requirement::program("mypy") {
         return Ok(());
     }
-    let plan: Plan = nix::value(&format!("(import ./nix/check-modules {{ library = {library}; }}).driver"))?;
+    let plan: Plan =
+        nix::value(&[Path::new(&library)], &format!("(import ./nix/check-modules {{ library = {library}; }}).driver"))?;
     let directory = tempfile::tempdir()?;
     let at = |name: &str| directory.path().join(name);
     for name in ["nixos-test-driver", "generate-driver-symbols"] {

@@ -67,7 +67,7 @@ fn a_report_is_there_whatever_the_verdict() -> TestResult {
     if !nix::is_there() || !requirement::root() {
         return Ok(());
     }
-    let [name, report, checked]: [String; 3] = nix::value(COMMANDS)?;
+    let [name, report, checked]: [String; 3] = nix::value(&[], COMMANDS)?;
     assert_eq!(name, "t-report");
     let _lock = host_lock::shared()?;
     for (script, status, said) in [
@@ -106,7 +106,7 @@ fn there_is_no_report_of_what_was_not_started() -> TestResult {
     if !nix::is_there() || !requirement::root() {
         return Ok(());
     }
-    let [_, report, _]: [String; 3] = nix::value(COMMANDS)?;
+    let [_, report, _]: [String; 3] = nix::value(&[], COMMANDS)?;
     let ground = Ground::new()?;
     let output = ground.test(&report, "if True\n")?;
     let told = String::from_utf8_lossy(&output.stdout);
@@ -120,7 +120,7 @@ fn a_nixpkgs_that_cannot_have_reports_is_told() -> TestResult {
         return Ok(());
     }
     let older = COMMANDS.replace("options = { rawTestDerivation = { }; }", "options = { }");
-    let error = nix::value::<Vec<String>>(&older).err().ok_or("there is a report")?.to_string();
+    let error = nix::value::<Vec<String>>(&[], &older).err().ok_or("there is a report")?.to_string();
     assert!(error.contains("`report` and `checked` need a nixpkgs of May 2025 or later"), "{error}");
     Ok(())
 }

@@ -40,13 +40,16 @@ const LIB: &str = "rec {
 /// What the module for hosts sets, with these options.
 fn host(options: &Value) -> TestResult<Value> {
     let options = options.to_string().replace('\'', "");
-    nix::value(&format!(
-        "(import ./nix/nixos/builder.nix {{
+    nix::value(
+        &[],
+        &format!(
+            "(import ./nix/nixos/builder.nix {{
             lib = {LIB};
             config.nix.settings = {{ }};
             config.tandem.builder = builtins.fromJSON ''{options}'';
         }}).config"
-    ))
+        ),
+    )
 }
 
 /// Lines of nix.conf as settings: words after a name.
@@ -137,13 +140,16 @@ fn all_of_a_container_is_a_default() -> TestResult {
     if !nix::is_there() {
         return Ok(());
     }
-    let profile: Value = nix::value(&format!(
-        "import ./nix/nixos/container.nix {{
+    let profile: Value = nix::value(
+        &[],
+        &format!(
+            "import ./nix/nixos/container.nix {{
             lib = {LIB};
             options.boot.isNspawnContainer = {{ }};
             pkgs = {{ coreutils = \"/c\"; bash = \"/b\"; }};
         }}"
-    ))?;
+        ),
+    )?;
     let of = |path: &str| profile.pointer(path).cloned().unwrap_or_default();
     for (path, default) in [
         ("/users/users/root/initialHashedPassword", json!("")),
@@ -174,7 +180,7 @@ fn every_file_can_be_read() -> TestResult {
         for entry in fs::read_dir(nix::project().join(directory))? {
             let name = entry?.file_name().to_string_lossy().into_owned();
             let Some((_, "nix")) = name.rsplit_once('.') else { continue };
-            let output = nix::run(&["nix-instantiate", "--parse", &format!("{directory}/{name}")])?;
+            let output = nix::run(&[], &["nix-instantiate", "--parse", &format!("{directory}/{name}")])?;
             assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
         }
     }
