@@ -81,6 +81,8 @@ in
   config = lib.mkMerge (
     [
       {
+        _module.args = machines.arguments;
+
         driver = mkForce (
           import ./test/driver.nix {
             inherit

@@ -81,6 +81,15 @@ in
       "server"
       "web"
     ];
+    ofTheHost = case (json (
+      current (
+        { hostPkgs, ... }:
+        {
+          imports = [ vm ];
+          tandem.machines = if hostPkgs.stdenv.hostPlatform.isLinux then "containers" else "vms";
+        }
+      )
+    )).containers (starts "nspawn" [ "server" ]);
     package = case (program (current (flipped "vms" both))) "tandem-qemu-test";
     older = case (json (older (flipped "vms" vm))).vms (starts "vm" [ "server" ]);
   };

@@ -84,8 +84,10 @@ in
     ) config.containers;
   };
 
+  # Not on condition: whether it holds may take the arguments of modules to find out.
+  arguments.containers = lib.mkForce (if machines == "vms" then config.nodes else config.containers);
+
   asVms = {
-    _module.args.containers = lib.mkForce config.nodes;
     extraBaseModules._module.args.containers = lib.mkForce config.nodes;
   };
 }
