@@ -32,7 +32,8 @@ The state of machines lies in vm-state-NAME and shared-xchg in $XDG_RUNTIME_DIR,
 in a directory beside it; with -K it is refused.
 
 Beside it, in tandem-record, lies the record of a test that did not pass: events.jsonl, the console and the journal of each \
-machine. It stays until the next test. The output directory holds what the test puts there, and nothing else.
+machine. It stays until the next test. TANDEM_RECORD names another directory for it, where it stays whatever the verdict. The \
+output directory holds what the test puts there, and nothing else.
 
 Exit status:
   0    the test passed
@@ -45,6 +46,7 @@ Environment:
   LOGFILE          where a log in XML is written
   logLevel         what --log-level is without it
   XDG_RUNTIME_DIR  where state lies, see above
+  TANDEM_RECORD    where the record of the test goes, see above; may be the output directory
   NO_COLOR         no colours, if it is not empty";
 
 /// Runs a test of NixOS': boots its machines and runs its script. This is tandem under another name; see also `tandem --help`.
@@ -97,6 +99,8 @@ pub(super) struct Args {
     /// As given.
     pub(super) junit: Option<PathBuf>,
     pub(super) xml: Option<PathBuf>,
+    /// Where the record goes and stays, unless that is nobody's concern.
+    pub(super) record: Option<PathBuf>,
     pub(super) debug_hook: Option<String>,
     /// What the user should know of this command line although it is not wrong.
     pub(super) hints: Vec<&'static str>,
@@ -164,6 +168,7 @@ pub(super) fn parse(
         log_level: log_level.into(),
         junit: line.junit_xml,
         xml: environment("LOGFILE").map(PathBuf::from),
+        record: environment("TANDEM_RECORD").map(PathBuf::from),
         debug_hook: line.debug_hook_attach,
         hints,
     })

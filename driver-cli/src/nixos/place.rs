@@ -30,13 +30,20 @@ impl Places {
         let root = root(|name| std::env::var_os(name).map(PathBuf::from))?;
         let machines = spec.machines.iter().map(|machine| machine.name.as_str());
         let state = StateDirectories::claim(&root, args.keep, machines)?;
-        let record = Record::create(&state.record())?;
+        let record = match &args.record {
+            Some(path) => Record::that_stays(path),
+            None => Record::create(&state.record()),
+        }?;
         Ok(Self { state, record, output: args.output.clone() })
     }
 }
 
-/// The record of a test, which is kept if that did not pass.
-pub(super) struct Record(OutputDirectory);
+/// The record of a test.
+pub(super) struct Record {
+    directory: OutputDirectory,
+    /// Whether it is kept even if the test passes.
+    stays: bool,
+}
 
 impl Record {
     /// Makes it in the place of that of an earlier test.
@@ -48,19 +55,28 @@ impl Record {
         };
         let made = old.and_then(|()| DirBuilder::new().mode(0o700).create(path));
         made.map_err(|error| Problem::host(path.display().to_string(), error.to_string(), CURE))?;
-        OutputDirectory::create(path).map(Self)
+        Ok(Self { directory: OutputDirectory::create(path)?, stays: false })
+    }
+
+    /// Makes it where somebody wants to have it. What else is there remains.
+    fn that_stays(path: &Path) -> Result<Self, Problem> {
+        let directory = OutputDirectory::create(path)
+            .map_err(|problem| Problem { cure: "name another directory by TANDEM_RECORD".into(), ..problem })?;
+        Ok(Self { directory, stays: true })
     }
 
     pub(super) fn directory(&self) -> &OutputDirectory {
-        &self.0
+        &self.directory
     }
 
-    /// Removes the record of a test that passed, and tells where that of any other is.
+    /// Removes the record of a test that passed, unless it is to stay, and tells where that of any other is.
     pub(super) fn finish(self, status: Status) {
-        let path = self.0.path().to_owned();
+        let path = self.directory.path().to_owned();
         if status != Status::Passed {
             say(format_args!("the test's record is in {}", path.display()));
-        } else if let Err(error) = fs::remove_dir_all(&path) {
+        } else if !self.stays
+            && let Err(error) = fs::remove_dir_all(&path)
+        {
             say(format_args!("removing {} failed: {error}", path.display()));
         }
     }

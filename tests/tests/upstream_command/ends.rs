@@ -92,3 +92,32 @@ fn a_script_that_fails_in_any_way_has_status_1() -> TestResult {
     assert_eq!(ground.names("state"), [""; 0]);
     Ok(())
 }
+
+#[test]
+fn a_record_stays_where_somebody_wants_it() -> TestResult {
+    if !requirement::virtual_machines() {
+        return Ok(());
+    }
+    let _lock = host_lock::shared()?;
+    let mut ground = Ground::new()?;
+    ground.vm("m", "#!/bin/sh\nexit 3\n")?;
+    // Files of the test's go there, too.
+    let out = format!("TANDEM_RECORD={}", ground.text("out"));
+    for (script, status) in [("(driver.out_dir / 'picture').touch()\n", 0), ("t.assertEqual(1, 2)\n", 1)] {
+        ground.script(script)?;
+        let ended = ground.start_with(&[&out], &[])?.wait(PATIENCE)?;
+        assert_eq!(ended.status, status, "{}", ended.stderr);
+        assert_eq!(ended.stderr.contains("the test's record is in "), status != 0, "{}", ended.stderr);
+        assert_eq!(
+            (ground.names("out"), ground.names("state")),
+            (["events.jsonl", "m", "picture"].map(Into::into).into(), vec![])
+        );
+        assert_eq!(ground.names("out/m"), ["console.log", "journal.jsonl"]);
+        let events = std::fs::read_to_string(ground.path("out/events.jsonl"))?;
+        assert_eq!(events.contains("1 != 2"), status != 0, "{events}");
+    }
+    let file = format!("TANDEM_RECORD={}", ground.text("test-script"));
+    let ended = ground.start_with(&[&file], &[])?.wait(PATIENCE)?;
+    assert_eq!(ended.status, 1, "{}", ended.stderr);
+    in_order(&ended.stderr, &["test-script: ", "name another directory by TANDEM_RECORD"])
+}

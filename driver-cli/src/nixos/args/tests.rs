@@ -75,6 +75,8 @@ fn the_environment_stands_in() {
     assert_eq!((read("-c a").log_level, read("-c a").xml), (Level::Debug, Some("/dev/null".into())));
     assert_eq!(read("-c a --log-level info").log_level, Level::Info);
     assert_eq!(parse_with("-c a", &[("logLevel", "")]).unwrap().log_level, Level::Info);
+    assert_eq!(parse_with("-c a", &[("TANDEM_RECORD", "r")]).unwrap().record, Some("r".into()));
+    assert_eq!(read("-c a").record, None);
     let wrong = said("-c a", &[("logLevel", "loud")]);
     assert!(wrong.starts_with("argument --log-level: invalid choice: 'loud' (choose from 'debug', "), "{wrong}");
 }
