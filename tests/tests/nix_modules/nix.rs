@@ -2,26 +2,23 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Output;
 
 use serde::de::DeserializeOwned;
+use tandem_tests::nix::NixHost;
 use tandem_tests::{TestResult, requirement};
 
-/// The project's directory.
-pub(crate) fn project() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
+pub(crate) use tandem_tests::nix::project;
 
 /// Whether there is a Nix.
 pub(crate) fn is_there() -> bool {
-    requirement::program("nix-instantiate")
+    requirement::nix().is_some()
 }
 
-/// Runs a command that uses Nix in the project's directory. Directories of this host that it is to see are listed in `_directories`; here it
-/// sees all.
-pub(crate) fn run<S: AsRef<OsStr>>(_directories: &[&Path], command: &[S]) -> io::Result<Output> {
-    Command::new("timeout").arg("120").args(command).current_dir(project()).output()
+/// Runs a command that uses Nix in the project's directory. Directories of this host that it is to see are listed.
+pub(crate) fn run<S: AsRef<OsStr>>(directories: &[&Path], command: &[S]) -> io::Result<Output> {
+    NixHost::build()?.nix(directories, command)
 }
 
 /// The value of an expression, in which paths begin in the project's directory.
