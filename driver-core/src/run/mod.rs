@@ -45,6 +45,7 @@ use vsock::Vsock;
 
 pub use directory::IDS;
 pub use maker::{Maker, Wanted};
+pub use marked::Mark;
 pub use namespaces::within;
 pub use privilege::{Privilege, obtain, privilege};
 pub use start_all::{start_all, start_each};

@@ -119,3 +119,26 @@ fn enter() -> io::Result<()> {
     fs::write("/proc/self/uid_map", format!("{user} {user} 1\n"))?;
     fs::write("/proc/self/gid_map", format!("{group} {group} 1\n"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_run_needs_is_tried_and_nothing_changes() {
+        let namespace = || fs::read_link("/proc/self/ns/user").unwrap();
+        let before = namespace();
+        // Whether it can be had is up to the host.
+        if let Err(error) = probe() {
+            assert!(error.to_string().contains(" failed: "), "{error}");
+        }
+        assert_eq!(namespace(), before);
+    }
+
+    #[test]
+    fn root_needs_nothing_more() {
+        let is_root = rustix::process::geteuid().is_root();
+        assert_eq!(*privilege() == Privilege::Root, is_root);
+        assert!(!is_root || privilege().has_namespaces());
+    }
+}
