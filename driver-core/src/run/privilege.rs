@@ -58,9 +58,12 @@ pub fn obtain() -> &'static Privilege {
 
 /// What was [obtained](obtain), or without that what this process is born with.
 pub fn privilege() -> &'static Privilege {
-    PRIVILEGE.get_or_init(|| match rustix::process::geteuid().is_root() {
-        true => Privilege::Root,
-        false => Privilege::None { why: "this user may not make any".into(), mark: None },
+    PRIVILEGE.get_or_init(|| {
+        if rustix::process::geteuid().is_root() {
+            Privilege::Root
+        } else {
+            Privilege::None { why: "this program did not ask for any at its start".into(), mark: None }
+        }
     })
 }
 

@@ -1,5 +1,6 @@
 //! VMs: as root of a range of user ids, and as the ordinary user that builds of VMs alone have.
 
+use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -31,16 +32,15 @@ struct Build<'a> {
 fn build(build: &Build<'_>) -> TestResult<Option<String>> {
     let Some(host) = requirement::nix_host() else { return Ok(None) };
     let mut script = "mkdir -p /root/files\n".to_owned();
-    let ours = [("enter.sh", build.enter), ("build.nix", include_str!("build.nix"))];
-    for (name, content) in ours
-        .iter()
-        .map(|(name, content)| (format!("/root/{name}"), content))
-        .chain(build.files.iter().map(|(name, content)| (format!("/root/files/{name}"), content)))
-    {
-        script.push_str(&format!("cat >{name} <<'END-OF-FILE'\n{content}\nEND-OF-FILE\n"));
+    let mut file =
+        |path: &str, content: &str| writeln!(script, "cat >/root/{path} <<'END-OF-FILE'\n{content}\nEND-OF-FILE");
+    file("enter.sh", build.enter)?;
+    file("build.nix", include_str!("build.nix"))?;
+    for (name, content) in build.files {
+        file(&format!("files/{name}"), content)?;
     }
     let arguments = format!("--argstr features '{}' --argstr command '{}'", build.features, build.command);
-    script.push_str(&format!("nix-build build.nix --arg enter /root/enter.sh {arguments} 2>&1\n{}\n", build.then));
+    writeln!(script, "nix-build build.nix --arg enter /root/enter.sh {arguments} 2>&1\n{}", build.then)?;
     let output = host.run_with(Path::new(TANDEM), build.settings, build.binds, &script)?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
