@@ -18,7 +18,7 @@ use driver_core::spec::{Disk, Image, ImageFormat, MachineSpec, Root};
 use crate::guest_files;
 use crate::image;
 use crate::initramfs::{self, Contents, Place, Share};
-use crate::tools::{ROOT_TAG, Tools, has_files, has_share};
+use crate::tools::{ROOT_TAG, Tools, has_files, has_share, is_packed};
 use crate::{packed, tar};
 
 /// Largest size of what a guest writes above a root that it cannot write. The file takes only what is written.
@@ -118,12 +118,12 @@ pub(crate) fn prepare(tools: &Tools, request: &StartRequest) -> io::Result<Files
             files.disks.push(Stored::raw("upper.img", "upper"));
         }
         Root::Image(image) => files.layer(image, "root")?,
-        Root::Directory(directory) if has_files(&request.machine) => files.layer(&pack(directory, request)?, "root")?,
+        Root::Directory(directory) if is_packed(&request.machine) => files.layer(&pack(directory, request)?, "root")?,
         // What the test's own initrd boots has no root by us.
         _ => {}
     }
     let modules = modules(tools, &request.machine);
-    if modules.is_some() && has_share(&request.machine) {
+    if modules.is_some() && !is_packed(&request.machine) {
         files.shares.push(Shown { tag: MODULES, directory: request.state.join(MODULES) });
     }
     for (disk, number) in request.machine.disks.iter().zip(1..) {
@@ -133,7 +133,7 @@ pub(crate) fn prepare(tools: &Tools, request: &StartRequest) -> io::Result<Files
             Disk::Image(image) => files.layer(image, &serial)?,
         }
     }
-    if let Some(modules) = modules.filter(|_| !has_share(&request.machine)) {
+    if let Some(modules) = modules.filter(|_| is_packed(&request.machine)) {
         // After the others, which a guest knows by their places.
         files.layer(&pack(modules, request)?, MODULES)?;
     }
@@ -184,7 +184,7 @@ fn make(tools: &Tools, request: &StartRequest) -> io::Result<()> {
         own(&upper, owner)?;
     } else if let Root::Image(image) = &request.machine.root {
         layer(image, &state.join("root.qcow2"), owner)?;
-    } else if let (Root::Directory(directory), true) = (&request.machine.root, has_files(&request.machine)) {
+    } else if let (Root::Directory(directory), true) = (&request.machine.root, is_packed(&request.machine)) {
         layer(&pack(directory, request)?, &state.join("root.qcow2"), owner)?;
         if let Some(modules) = modules(tools, &request.machine) {
             layer(&pack(modules, request)?, &state.join(format!("{MODULES}.qcow2")), owner)?;
@@ -266,8 +266,9 @@ fn layer(image: &Image, path: &Path, owner: Option<u32>) -> io::Result<()> {
 
 /// The initramfs of a VM that brings none.
 fn archive(tools: &Tools, request: &StartRequest) -> io::Result<Vec<u8>> {
+    let packed = is_packed(&request.machine);
     let root = match &request.machine.root {
-        Root::Directory(directory) if !has_share(&request.machine) => directory.clone(),
+        Root::Directory(directory) if packed => directory.clone(),
         _ => request.state.join(SHARE),
     };
     let names = |directory: &str| match fs::read_dir(root.join(directory.trim_start_matches('/'))) {
@@ -278,11 +279,10 @@ fn archive(tools: &Tools, request: &StartRequest) -> io::Result<Vec<u8>> {
     let changes = guest_files::changes(request, &machine_id()?, tools.arch.serial, names)?;
     // Guests empty it when they boot, and the host's is full of things that are none of theirs.
     let scratch: &[&str] = if request.machine.root == Root::Host { &["/tmp"] } else { &[] };
-    let shared = has_share(&request.machine);
-    let place = if shared { Place::Tag(MODULES.into()) } else { Place::Disk(after(&request.machine)) };
+    let place = if packed { Place::Disk(after(&request.machine)) } else { Place::Tag(MODULES.into()) };
     let shares = modules(tools, &request.machine)
         .map(|_| Share { place, target: format!("/lib/modules/{}", tools.kernel.release) });
-    let modes: &[_] = if has_files(&request.machine) && !shared { &packed::MODES } else { &[] };
+    let modes: &[_] = if packed { &packed::MODES } else { &[] };
     let contents = Contents {
         root: tools.source(),
         attachments: &request.attachments,

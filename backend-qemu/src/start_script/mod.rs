@@ -11,6 +11,7 @@
 mod arguments;
 mod connection;
 mod pid_namespace;
+mod processes;
 mod relay;
 
 use std::fs::{self, DirBuilder, File, TryLockError};
@@ -35,7 +36,7 @@ use crate::boot::Boot;
 use crate::{lan, process};
 use arguments::Places;
 use connection::{Connecting, Failure, Output, connect};
-use pid_namespace::PidNamespace;
+use processes::Processes;
 use relay::Relay;
 
 /// How long the processes of an earlier boot may take to be gone. They have been killed already.
@@ -141,7 +142,7 @@ struct Launched {
     script: Child,
     stdin: ChildStdin,
     stdout: ChildStdout,
-    processes: PidNamespace,
+    processes: Processes,
     monitor: UnixListener,
     shell: UnixListener,
 }
@@ -160,8 +161,7 @@ fn launch(script: &Path, request: &StartRequest, vlans: &[(VlanId, PathBuf)]) ->
         }
     }
     let (monitor, shell) = (UnixListener::bind(&places.monitor)?, UnixListener::bind(&places.shell)?);
-    let processes = PidNamespace::new(&lock)?;
-    processes.enter()?;
+    let processes = Processes::new(lock)?;
     // By a shell, as upstream does: it also runs a script that names no interpreter.
     let mut command = Command::new("/bin/sh");
     command.args(["-c", r#"exec "$0" "$@" 2>&1"#]).arg(script).args(arguments::arguments(
@@ -172,7 +172,7 @@ fn launch(script: &Path, request: &StartRequest, vlans: &[(VlanId, PathBuf)]) ->
     command.envs(arguments::environment(&places, vlans)).current_dir(&places.state);
     // Pipes as upstream's, not a socket: a script that writes to /dev/stderr could not open that.
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    PidNamespace::with_proc(&mut command);
+    processes.enter(&mut command)?;
     let mut script = process::start(command, &[], None)?;
     let (Some(stdin), Some(stdout)) = (script.stdin.take(), script.stdout.take()) else {
         return Err(io::Error::other("its start script has no pipes"));

@@ -8,7 +8,7 @@ use tokio::io::{AsyncWriteExt, copy, sink};
 use tokio::net::UnixStream;
 use tokio::process::{ChildStdin, ChildStdout};
 
-use super::pid_namespace::PidNamespace;
+use super::processes::Processes;
 
 /// Passes the serial console on, takes what the monitor says, and ends what QEMU leaves behind.
 ///
@@ -24,7 +24,7 @@ pub(super) struct Relay {
     /// Where the console goes and comes from.
     pub(super) serial: UnixStream,
     pub(super) monitor: UnixStream,
-    pub(super) processes: PidNamespace,
+    pub(super) processes: Processes,
 }
 
 impl Relay {

@@ -1,20 +1,55 @@
-//! The processes of a driver that has no pid namespace to end them by: they have its mark in their environment.
+//! Processes that no pid namespace holds, and that are found by a mark in their environment: where this process can make no namespaces.
 
 use std::fs;
+use std::io;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, Signal};
 
+use super::directory::random_name;
 use super::privilege::{MARK, Privilege, privilege};
+
+/// In the environment of what is started for one machine.
+const MACHINE: &str = "TANDEM_MACHINE";
+
+/// A mark of the processes that are started for one machine. Dropping it kills those that are there.
+#[derive(Debug)]
+pub struct Mark(String);
+
+impl Mark {
+    /// Makes one that nobody else has.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(random_name()?))
+    }
+
+    /// The variable that all of them have: whatever they start has it, too, unless it is taken away.
+    pub fn variable(&self) -> (&'static str, &str) {
+        (MACHINE, &self.0)
+    }
+
+    /// Kills them, and returns whether all are gone after `patience`. Blocks.
+    pub fn end(&self, patience: Duration) -> bool {
+        end_with(&format!("{MACHINE}={}", self.0), patience)
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        kill(&format!("{MACHINE}={}", self.0));
+    }
+}
 
 /// Kills the processes that this driver has started, and returns whether all are gone after `patience`. Where there are namespaces there are
 /// none.
 pub(super) fn end_all(patience: Duration) -> bool {
     let Privilege::None { mark: Some(mark), .. } = privilege() else { return true };
-    let word = format!("{MARK}={mark}");
+    end_with(&format!("{MARK}={mark}"), patience)
+}
+
+fn end_with(word: &str, patience: Duration) -> bool {
     let deadline = Instant::now() + patience;
     // Again, until none has started another one meanwhile.
-    while kill(&word) > 0 {
+    while kill(word) > 0 {
         if Instant::now() > deadline {
             return false;
         }

@@ -46,6 +46,7 @@ use vsock::Vsock;
 
 pub use directory::IDS;
 pub use maker::{Maker, Wanted};
+pub use marked::Mark;
 pub use namespaces::within;
 pub use privilege::{Privilege, obtain, privilege};
 pub use sandbox::{furnish, in_nix_build};

@@ -62,7 +62,7 @@ pub fn privilege() -> &'static Privilege {
         if rustix::process::geteuid().is_root() {
             Privilege::Root
         } else {
-            Privilege::None { why: "this user may not make any".into(), mark: None }
+            Privilege::None { why: "this program did not ask for any at its start".into(), mark: None }
         }
     })
 }
@@ -121,4 +121,27 @@ fn enter() -> io::Result<()> {
     fs::write("/proc/self/setgroups", "deny")?;
     fs::write("/proc/self/uid_map", format!("{user} {user} 1\n"))?;
     fs::write("/proc/self/gid_map", format!("{group} {group} 1\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_run_needs_is_tried_and_nothing_changes() {
+        let namespace = || fs::read_link("/proc/self/ns/user").unwrap();
+        let before = namespace();
+        // Whether it can be had is up to the host.
+        if let Err(error) = probe() {
+            assert!(error.to_string().contains(" failed: "), "{error}");
+        }
+        assert_eq!(namespace(), before);
+    }
+
+    #[test]
+    fn root_needs_nothing_more() {
+        let is_root = rustix::process::geteuid().is_root();
+        assert_eq!(*privilege() == Privilege::Root, is_root);
+        assert!(!is_root || privilege().has_namespaces());
+    }
 }

@@ -57,7 +57,20 @@ impl NixHost {
     /// The daemon runs, and is what Nix uses unless the script says otherwise by `NIX_REMOTE`. `tandem` is on the `PATH`, `/project` is the
     /// project's directory, `$DISTRIBUTION` the store path of a Debian that can boot in containers and VMs and has the programs to run them.
     pub fn run(&self, tandem: &Path, settings: &str, script: &str) -> io::Result<Output> {
-        self.boot(settings).run(tandem, script)
+        self.run_with(tandem, settings, &[], script)
+    }
+
+    /// The same on a host that sees directories of this one, read-only.
+    pub fn run_with(
+        &self,
+        tandem: &Path,
+        settings: &str,
+        binds: &[(PathBuf, &'static str)],
+        script: &str,
+    ) -> io::Result<Output> {
+        let mut boot = self.boot(settings);
+        boot.binds.extend_from_slice(binds);
+        boot.run(tandem, script)
     }
 
     fn boot(&self, settings: &str) -> Boot<'_> {

@@ -1,0 +1,3 @@
+//! Machines in the sandbox of a real Nix.
+
+mod vms;

@@ -1,0 +1,16 @@
+import os
+
+assert os.getuid() == 1000, os.getuid()
+start_all()
+one.wait_for_unit("multi-user.target")
+two.wait_for_unit("multi-user.target")
+one.wait_until_succeeds("ping -c 1 192.168.1.2")
+two.wait_until_succeeds("ping -6 -c 1 2001:db8:1::1")
+one.succeed("echo shared > /tmp/shared/file")
+two.succeed("grep shared /tmp/shared/file")
+two.copy_from_machine("/etc/hostname")
+one.screenshot("seen")
+two.crash()
+two.start()
+two.wait_for_unit("multi-user.target")
+one.shutdown()

@@ -1,0 +1,7 @@
+start_all()
+one.succeed("test $(stat -c %u /usr/bin/env) = 0 && test $(stat -c %a /tmp) = 1777")
+one.succeed("grep '^/dev/vda / ext4' /proc/mounts && test $(cat /sys/block/vdb/size) = $((10 << 11))")
+one.succeed("test -e /lib/modules/$(uname -r)/modules.dep && touch /file && sync")
+one.crash()
+one.start()
+one.succeed("test -e /file")
