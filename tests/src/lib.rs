@@ -3,13 +3,14 @@
 //! [`requirement`] says what a test needs of the host. A [`stage::Stage`] is a run of the test's own process; a [`program::Program`] is one
 //! of another process, which lives in a [`pen::Pen`] so that everything it starts can be told from the rest of the host. [`leftovers`] finds
 //! what a run left behind or changed, [`conformance`] is what every backend promises, [`roots`] are file systems for machines and [`images`]
-//! disks with them, [`pcapng`] reads captures, [`systemd_host`] boots a host with systemd, a
+//! disks with them, [`pcapng`] reads captures, [`systemd_host`] boots a host with systemd and [`nix`] one with Nix, a
 //! [`terminal::Terminal`] has a program and a person on it, [`upstream`] has start scripts of upstream's kind.
 
 pub mod conformance;
 pub mod host_lock;
 pub mod images;
 pub mod leftovers;
+pub mod nix;
 pub mod pcapng;
 pub mod pen;
 pub mod program;

@@ -6,6 +6,7 @@ use backend_nspawn::Nspawn;
 use backend_qemu::Qemu;
 use driver_core::backend::Backend;
 
+use crate::nix::NixHost;
 use crate::roots::SmallRoot;
 use crate::systemd_host::SystemdHost;
 use crate::upstream::vm::Guest;
@@ -80,6 +81,29 @@ pub fn systemd_host() -> Option<SystemdHost> {
         Ok(host) => Some(host),
         Err(error) => {
             met(Some(format!("no systemd host could be built: {error}")));
+            None
+        }
+    }
+}
+
+/// The files of a host with a real Nix, built when first asked for. One can be booted here, too.
+pub fn nix_host() -> Option<NixHost> {
+    if !met(lacking_for_containers()) {
+        return None;
+    }
+    nix()
+}
+
+/// The same files, for what needs no boot, such as evaluation.
+pub fn nix() -> Option<NixHost> {
+    let not_root = (!rustix::process::geteuid().is_root()).then(|| "a root's files can be used by root only".into());
+    if !met(not_root.or_else(|| lacking_program("mmdebstrap")).or_else(|| lacking_program("unshare"))) {
+        return None;
+    }
+    match NixHost::build() {
+        Ok(host) => Some(host),
+        Err(error) => {
+            met(Some(format!("no host with Nix could be built: {error}")));
             None
         }
     }

@@ -28,26 +28,50 @@ impl SmallRoot {
 
     /// The same with these packages, separated by commas.
     pub fn with(packages: &str) -> io::Result<Self> {
-        let arguments = ["--variant=minbase", "--mode=root", &format!("--include={packages}"), "bookworm"];
-        let cache = cache()?;
-        let lock = File::create(cache.join("lock"))?;
-        flock(&lock, FlockOperation::LockExclusive)?;
-        let name = format!("debian-{:016x}", hash(&arguments));
-        let root = Self { directory: cache.join(&name), tar: cache.join(format!("{name}.tar")) };
-        if root.tar.exists() {
-            return Ok(root);
+        let directory = debian("bookworm", packages)?;
+        let tar = directory.with_extension("tar");
+        let _lock = lock()?;
+        if !tar.exists() {
+            let packing = cache()?.join("packing.tar");
+            run(Command::new("tar").arg("-C").arg(&directory).arg("-cf").arg(&packing).arg("."))?;
+            fs::rename(&packing, &tar)?;
         }
-        let (building, packing) = (cache.join("building"), cache.join("packing.tar"));
-        remove(&building)?;
-        remove(&root.directory)?;
-        // What is mounted while it is built is seen by nobody else.
-        let mut mmdebstrap = Command::new("unshare");
-        run(mmdebstrap.args(["--mount", "--fork", "mmdebstrap"]).args(arguments).arg(&building))?;
-        run(Command::new("tar").arg("-C").arg(&building).arg("-cf").arg(&packing).arg("."))?;
-        fs::rename(&building, &root.directory)?;
-        fs::rename(&packing, &root.tar)?;
-        Ok(root)
+        Ok(Self { directory, tar })
     }
+}
+
+/// A directory with a small Debian of this suite and these packages, separated by commas: from the cache, or built, which needs a mirror.
+pub fn debian(suite: &str, packages: &str) -> io::Result<PathBuf> {
+    let arguments = arguments(suite, packages);
+    let _lock = lock()?;
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let directory = cache()?.join(format!("debian-{:016x}", hash(&words)));
+    if !directory.exists() {
+        let building = cache()?.join("building");
+        install(&arguments, &building)?;
+        fs::rename(&building, &directory)?;
+    }
+    Ok(directory)
+}
+
+/// The arguments of mmdebstrap, of which all but the directory say what becomes of it.
+pub(crate) fn arguments(suite: &str, packages: &str) -> [String; 4] {
+    ["--variant=minbase".into(), "--mode=root".into(), format!("--include={packages}"), suite.into()]
+}
+
+/// Installs a Debian into a directory, instead of what is there.
+pub(crate) fn install(arguments: &[String], directory: &Path) -> io::Result<()> {
+    remove(directory)?;
+    // What is mounted while it is built is seen by nobody else.
+    let mut mmdebstrap = Command::new("unshare");
+    run(mmdebstrap.args(["--mount", "--fork", "mmdebstrap"]).args(arguments).arg(directory))
+}
+
+/// Waits until nobody else builds in the cache.
+pub(crate) fn lock() -> io::Result<File> {
+    let lock = File::create(cache()?.join("lock"))?;
+    flock(&lock, FlockOperation::LockExclusive)?;
+    Ok(lock)
 }
 
 /// Makes a root in `directory` that has bash with what it needs to run, and an init that is this bash script.

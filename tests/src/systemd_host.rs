@@ -2,6 +2,7 @@
 //!
 //! It has all capabilities of this host and cgroups of version 2, so that containers run in it as they would on a host of their own.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -13,9 +14,6 @@ use crate::roots::SmallRoot;
 /// What such a host has installed.
 const PACKAGES: &str =
     "systemd,systemd-sysv,systemd-container,dbus,bash,coreutils,iproute2,iputils-ping,util-linux,procps,python3";
-
-/// How long a host may take for one program.
-const PATIENCE: &str = "120";
 
 /// What scripts begin with. `set -e` does not look at a command behind `!`, hence the function.
 const PRELUDE: &str = r#"#!/bin/bash
@@ -43,31 +41,78 @@ impl SystemdHost {
     /// Boots a host and runs a bash script in it as root. Its output is standard output and error together. `tandem` is on its `PATH`, and
     /// `/guest` is a directory with a small Debian. `nothing COMMAND...` fails if the command prints anything.
     pub fn run(&self, tandem: &Path, script: &str) -> io::Result<Output> {
+        let mut boot = Boot::of(&self.root.directory);
+        boot.binds.push((self.guest_root().into(), "/guest"));
+        boot.run(tandem, script)
+    }
+}
+
+/// A host to be booted.
+#[derive(Debug)]
+pub(crate) struct Boot<'a> {
+    /// The directory of its files, which stay as they are.
+    root: &'a Path,
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// Files of this host, and where it sees them.
+    pub(crate) binds: Vec<(PathBuf, &'static str)>,
+    /// Bash code for this host that is run before it boots, when its files are at `$WORK/root`. It can add to systemd-nspawn's `options`.
+    pub(crate) setup: &'static str,
+    /// The environment of that code.
+    pub(crate) environment: Vec<(&'static str, OsString)>,
+    /// What the script begins with, after what every script begins with.
+    pub(crate) prelude: &'static str,
+    /// The network namespace it boots in; else one of its own.
+    pub(crate) network: Option<PathBuf>,
+    /// How many seconds it may take for one script.
+    pub(crate) patience: u32,
+}
+
+impl<'a> Boot<'a> {
+    pub(crate) fn of(root: &'a Path) -> Self {
+        let (binds, environment) = (Vec::new(), Vec::new());
+        let (setup, prelude) = ("", "");
+        Self { root, name: "tandem-host", binds, setup, environment, prelude, network: None, patience: 120 }
+    }
+
+    pub(crate) fn run(&self, tandem: &Path, script: &str) -> io::Result<Output> {
         let scratch = tempfile::tempdir()?;
         let (work, program) = (scratch.path().join("work"), scratch.path().join("program"));
         std::fs::create_dir(&work)?;
-        std::fs::write(&program, format!("{PRELUDE}\n{script}\n"))?;
+        std::fs::write(&program, format!("{PRELUDE}\n{}\n{script}\n", self.prelude))?;
         let bin = scratch.path().join("tandem");
         std::fs::create_dir(&bin)?;
         std::fs::copy(tandem, bin.join("tandem"))?;
         let cgroups = Cgroups::make()?;
-        let lines =
-            |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n");
-        let binds = format!("{}:/tandem\n{}:/guest", bin.display(), self.guest_root().display());
-        Command::new("timeout")
-            .args(["--kill-after=5", PATIENCE, "unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"])
+        let cgroup_lines: Vec<String> = cgroups.0.iter().map(|path| path.display().to_string()).collect();
+        let mut binds = format!("{}:/tandem", bin.display());
+        for (path, inside) in &self.binds {
+            binds.push_str(&format!("\n{}:{inside}", path.display()));
+        }
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=5", &self.patience.to_string()]);
+        if let Some(network) = &self.network {
+            command.arg("nsenter").arg(format!("--net={}", network.display()));
+        }
+        command
+            .args(["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"])
             .args(["bash", "-c", include_str!("systemd_host.sh")])
-            .env("ROOT", &self.root.directory)
+            .env("ROOT", self.root)
             .env("WORK", &work)
             .env("PROGRAM", &program)
-            .env("CGROUPS", lines(&cgroups.0))
+            .env("CGROUPS", cgroup_lines.join("\n"))
             .env("BINDS", binds)
+            .env("NAME", self.name)
+            .env("SETUP", self.setup)
+            .env("NETWORK", if self.network.is_some() { "given" } else { "own" })
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .output()
     }
 }
 
 /// Cgroups of one host, removed with this value.
+#[derive(Debug)]
 struct Cgroups(Vec<PathBuf>);
 
 impl Cgroups {

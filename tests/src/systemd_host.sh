@@ -6,6 +6,9 @@
 # PROGRAM   the program
 # CGROUPS   cgroups to enter first, one a line
 # BINDS     HOST:GUEST, one a line
+# NAME      the machine's name
+# SETUP     code to run before it boots
+# NETWORK   `own`, or `given` if this process's network namespace is the machine's
 set -euo pipefail
 
 while read -r cgroup; do echo $$ >"$cgroup/cgroup.procs"; done <<<"$CGROUPS"
@@ -27,13 +30,18 @@ UNIT
 mkdir -p "$units/multi-user.target.wants"
 ln -s ../program.service "$units/multi-user.target.wants/"
 
-binds=()
-while read -r bind; do [ -z "$bind" ] || binds+=("--bind-ro=$bind"); done <<<"$BINDS"
+options=()
+while read -r bind; do [ -z "$bind" ] || options+=("--bind-ro=$bind"); done <<<"$BINDS"
+case $NETWORK in
+given) options+=(--network-namespace-path=/proc/self/ns/net) ;;
+*) options+=(--private-network) ;;
+esac
+eval "$SETUP"
 
 # A machine that may do what a host may: make namespaces and mounts, and run systemd-nspawn itself.
 export SYSTEMD_SECCOMP=0 SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 SYSTEMD_NSPAWN_API_VFS_WRITABLE=1
-systemd-nspawn --quiet --boot --directory="$WORK/root" --machine=tandem-host --register=no --keep-unit --private-network \
-    --capability=all --property='DeviceAllow=char-* rwm' --console=read-only "${binds[@]}" </dev/null >"$WORK/console" 2>&1 ||
+systemd-nspawn --quiet --boot --directory="$WORK/root" --machine="$NAME" --register=no --keep-unit --capability=all \
+    --property='DeviceAllow=char-* rwm' --console=read-only "${options[@]}" </dev/null >"$WORK/console" 2>&1 ||
     { cat "$WORK/console" >&2; exit 125; }
 [ -e "$WORK/root/status" ] || { cat "$WORK/console" >&2; exit 125; }
 cat "$WORK/root/said"
