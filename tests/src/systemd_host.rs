@@ -85,10 +85,8 @@ impl<'a> Boot<'a> {
         std::fs::copy(tandem, bin.join("tandem"))?;
         let cgroups = Cgroups::make()?;
         let cgroup_lines: Vec<String> = cgroups.0.iter().map(|path| path.display().to_string()).collect();
-        let mut binds = format!("{}:/tandem", bin.display());
-        for (path, inside) in &self.binds {
-            binds.push_str(&format!("\n{}:{inside}", path.display()));
-        }
+        let binds = [(bin, "/tandem")].into_iter().chain(self.binds.clone());
+        let binds: Vec<String> = binds.map(|(path, inside)| format!("{}:{inside}", path.display())).collect();
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", &self.patience.to_string()]);
         if let Some(network) = &self.network {
@@ -101,7 +99,7 @@ impl<'a> Boot<'a> {
             .env("WORK", &work)
             .env("PROGRAM", &program)
             .env("CGROUPS", cgroup_lines.join("\n"))
-            .env("BINDS", binds)
+            .env("BINDS", binds.join("\n"))
             .env("NAME", self.name)
             .env("SETUP", self.setup)
             .env("NETWORK", if self.network.is_some() { "given" } else { "own" })

@@ -28,13 +28,13 @@ substituters =
 
 /// What scripts begin with. The machine's /dev/net/tun is a node of its own, so that its mode is nobody else's; were it this host's,
 /// it would be a mount.
-const PRELUDE: &str = r#"
+const PRELUDE: &str = r"
 export HOME=/root NIX_REMOTE=daemon
 ! mountpoint -q /dev/net/tun
 chmod 666 /dev/net/tun
 systemctl start nix-daemon.socket
 . /etc/nix-test
-"#;
+";
 
 /// The files of a host with Nix, from which any number can be booted.
 #[derive(Clone, Debug)]
