@@ -1,0 +1,23 @@
+# A build that shows what builds get: it runs `command` in the shell of the distribution's busybox.
+{
+  features ? [ ],
+  # Tells builds apart that are the same otherwise.
+  id ? "",
+  command,
+}:
+let
+  distribution = builtins.storePath (builtins.getEnv "DISTRIBUTION");
+in
+derivation {
+  name = "probe";
+  system = builtins.currentSystem;
+  builder = "${distribution}/usr/bin/busybox";
+  args = [
+    "sh"
+    "-euc"
+    command
+  ];
+  PATH = "${distribution}/usr/bin";
+  requiredSystemFeatures = features;
+  inherit id;
+}
