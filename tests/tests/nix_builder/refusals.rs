@@ -106,7 +106,6 @@ const CASES: &[Case] = &[
         script: r#"probe '"nixos-test"' '[ -e /nix/var/nix/db ]; busybox cat /proc/self/uid_map'"#,
         succeeds: true,
         says: &[" 4294967295\n"],
-        ..CASE
     },
     Case {
         name: "devnet, but no /dev/net",
