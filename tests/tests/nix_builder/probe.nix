@@ -3,6 +3,8 @@
   features ? [ ],
   # Tells builds apart that are the same otherwise.
   id ? "",
+  # Other builds, which have to be there for this one.
+  inputs ? [ ],
   command,
 }:
 let
@@ -19,5 +21,5 @@ derivation {
   ];
   PATH = "${distribution}/usr/bin";
   requiredSystemFeatures = features;
-  inherit id;
+  inherit id inputs;
 }
