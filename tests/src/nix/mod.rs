@@ -75,8 +75,8 @@ impl NixHost {
     /// Boots a host whose Nix has these settings and runs a bash script in it as root. Its output is standard output and error together.
     ///
     /// The daemon runs, and is what Nix uses unless the script says otherwise by `NIX_REMOTE`. `tandem` is on the `PATH`, `/project` is the
-    /// project's directory, `$DISTRIBUTION` the store path of a Debian that can boot in containers and VMs and has the programs to run them. `settings <<<TEXT` gives the daemon other
-    /// settings.
+    /// project's directory, `$DISTRIBUTION` the store path of a Debian that can boot in containers and VMs and has the programs to run them.
+    /// `settings <<<TEXT` gives the daemon other settings.
     pub fn run(&self, tandem: &Path, settings: &str, script: &str) -> io::Result<Output> {
         self.boot(settings).run(tandem, script)
     }
