@@ -54,6 +54,11 @@ echo '--- a feature that the other machine has by hearsay'
 refused '"kvm"'
 echo '--- an account that is not trusted'
 refused '"strange"' --arg inputs '[ (import /tmp/probe.nix { features = [ "big-parallel" ]; command = "echo >$out"; }) ]'
+echo '--- a test with both kinds of machines'
+mkdir -p /package/bin
+cp /tandem/tandem /package/bin
+mixed=$(nix-build --no-out-link /project/tests/tests/nix_builder/mixed.nix --arg tandem /package)
+cat "$mixed/machine"
 echo '--- this machine alone'
 settings <<<'system-features = benchmark
 builders ='
@@ -86,7 +91,7 @@ fn builder_gets_from_another_machine_what_only_it_can_build() -> TestResult {
     assert!(first.status.success() && second.status.success(), "{all}");
     let first = String::from_utf8(first.stdout)?;
     let parts: Vec<&str> = first.split("\n--- ").collect();
-    let [builds, again, nobody, hearsay, untrusted, alone] = parts[..] else { return Err(all.into()) };
+    let [builds, again, nobody, hearsay, untrusted, mixed, alone] = parts[..] else { return Err(all.into()) };
     // What each build says of itself, and around that the words of Nix.
     let lines: Vec<&str> = builds.lines().map(str::trim_end).collect();
     let there = lines.iter().position(|line| *line == "second").ok_or_else(|| all.clone())?;
@@ -98,6 +103,8 @@ fn builder_gets_from_another_machine_what_only_it_can_build() -> TestResult {
     assert!(nobody.contains("([x86_64-linux], 4, [devnet, kvm, nixos-test, uid-range], [])"), "{all}");
     assert!(hearsay.contains("with features {kvm} is required to build"), "{all}");
     assert!(untrusted.contains("lacks a signature by a trusted key"), "{all}");
+    assert!(mixed.contains("vm-test-run-mixed.drv' on 'ssh-ng://nix-builder@second'"), "{all}");
+    assert_eq!(mixed.lines().last(), Some("second"), "{all}");
     assert!(alone.contains("with features {uid-range} is required to build"), "{all}");
     // That the other one has built it stands in its own store, too.
     assert!(String::from_utf8_lossy(&second.stdout).contains("-probe.drv"), "{all}");
