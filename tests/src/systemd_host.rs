@@ -61,7 +61,7 @@ pub(crate) struct Boot<'a> {
     /// The environment of that code.
     pub(crate) environment: Vec<(&'static str, OsString)>,
     /// What the script begins with, after what every script begins with.
-    pub(crate) prelude: &'static str,
+    pub(crate) prelude: String,
     /// The network namespace it boots in; else one of its own.
     pub(crate) network: Option<PathBuf>,
     /// How many seconds it may take for one script.
@@ -71,7 +71,7 @@ pub(crate) struct Boot<'a> {
 impl<'a> Boot<'a> {
     pub(crate) fn of(root: &'a Path) -> Self {
         let (binds, environment) = (Vec::new(), Vec::new());
-        let (setup, prelude) = ("", "");
+        let (setup, prelude) = ("", String::new());
         Self { root, name: "tandem-host", binds, setup, environment, prelude, network: None, patience: 120 }
     }
 

@@ -17,6 +17,7 @@ mount -t tmpfs none "$WORK"
 mkdir "$WORK/upper" "$WORK/work" "$WORK/root"
 mount -t overlay none -o "lowerdir=$ROOT,upperdir=$WORK/upper,workdir=$WORK/work" "$WORK/root"
 install -m 755 "$PROGRAM" "$WORK/root/program"
+echo "$NAME" >"$WORK/root/etc/hostname"
 units=$WORK/root/etc/systemd/system
 cat >"$units/program.service" <<'UNIT'
 [Unit]

@@ -2,6 +2,7 @@
 //!
 //! What their stores hold is prepared once. Each host and each evaluation has a store of its own, which is thrown away.
 
+mod pair;
 mod store;
 
 use std::io;
@@ -10,6 +11,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::roots;
 use crate::systemd_host::Boot;
+pub use pair::Side;
 pub use store::Store;
 
 /// What a host has installed.
@@ -26,6 +28,16 @@ sandbox = true
 substituters =
 ";
 
+/// The settings of [`BUILDER`] with these lines, each in the place of the one that sets the same.
+pub fn settings(lines: &str) -> String {
+    fn key(line: &str) -> &str {
+        let key = line.split('=').next().unwrap_or(line).trim();
+        key.strip_prefix("extra-").unwrap_or(key)
+    }
+    let others = BUILDER.lines().filter(|line| lines.lines().all(|own| key(own) != key(line)));
+    others.chain(lines.lines()).flat_map(|line| [line, "\n"]).collect()
+}
+
 /// What scripts begin with. The machine's /dev/net/tun is a node of its own, so that its mode is nobody else's; were it this host's,
 /// it would be a mount.
 const PRELUDE: &str = r"
@@ -34,6 +46,14 @@ export HOME=/root NIX_REMOTE=daemon
 chmod 666 /dev/net/tun
 systemctl start nix-daemon.socket
 . /etc/nix-test
+# Gives the daemon other settings: `settings <<< TEXT`.
+settings() {
+    cat >/etc/nix/nix.conf
+    systemctl stop nix-daemon.socket nix-daemon.service
+    # Not too often for systemd, either.
+    systemctl reset-failed nix-daemon.socket nix-daemon.service
+    systemctl start nix-daemon.socket
+}
 ";
 
 /// The files of a host with Nix, from which any number can be booted.
@@ -56,6 +76,7 @@ impl NixHost {
     ///
     /// The daemon runs, and is what Nix uses unless the script says otherwise by `NIX_REMOTE`. `tandem` is on the `PATH`, `/project` is the
     /// project's directory, `$DISTRIBUTION` the store path of a Debian that can boot in containers and VMs and has the programs to run them.
+    /// `settings <<<TEXT` gives the daemon other settings.
     pub fn run(&self, tandem: &Path, settings: &str, script: &str) -> io::Result<Output> {
         self.run_with(tandem, settings, &[], script)
     }
@@ -79,7 +100,7 @@ impl NixHost {
         boot.binds.push((project().into(), "/project"));
         boot.setup = include_str!("setup.sh");
         boot.environment = vec![("STORE", self.store.directory.clone().into()), ("SETTINGS", settings.into())];
-        boot.prelude = PRELUDE;
+        boot.prelude = PRELUDE.into();
         boot.patience = 400;
         boot
     }
@@ -108,4 +129,18 @@ impl NixHost {
 /// The project's directory.
 pub fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_stand_in_for_those_that_set_the_same() {
+        let settings = settings("system-features = kvm\nsandbox = false\nmax-jobs = 1");
+        let lines: Vec<&str> = settings.lines().collect();
+        assert!(lines.contains(&"auto-allocate-uids = true") && lines.contains(&"max-jobs = 1"), "{settings}");
+        assert!(lines.contains(&"system-features = kvm") && !settings.contains("uid-range"), "{settings}");
+        assert!(lines.contains(&"sandbox = false") && !lines.contains(&"sandbox = true"), "{settings}");
+    }
 }
