@@ -43,11 +43,6 @@ $(echo "$devnetConf")"
     ;;
 esac
 
-# The driver makes namespaces and mounts. Without a range of ids, it can as root of a user namespace with one.
-if [ "$(id -u)" != 0 ]; then
-    entered=1 exec unshare -U -r -m "$shell" ${applet:+"$applet"} -eu "$0"
-fi
-
 # Shows the distribution's directories in a root: `lay ROOT`.
 lay() {
     for directory in usr boot; do
@@ -94,6 +89,10 @@ move() {
 }
 
 if [ -n "$distribution" ]; then
+    if [ "$(id -u)" != 0 ]; then
+        # Without a range of ids, the build can mount as root of a user namespace with one.
+        entered=1 exec unshare -U -r -m "$shell" ${applet:+"$applet"} -eu "$0"
+    fi
     if [ -n "${entered-}" ]; then move; else lay ""; fi
     programs=$programs${programs:+:}/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin
 fi

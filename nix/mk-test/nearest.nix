@@ -1,4 +1,5 @@
-# What a mistyped word was meant to be: `nearest WORD KNOWN` is one of KNOWN, or null. The rule is that of the driver for test files.
+# What a mistyped word was meant to be: `nearest WORD KNOWN` is one of KNOWN, or null. The rule is that of the driver for test files; case does
+# not matter.
 let
   inherit (builtins)
     elemAt
@@ -14,14 +15,16 @@ let
 
   min = a: b: if a < b then a else b;
   max = a: b: if a > b then a else b;
+  letters = characters "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  lower = builtins.replaceStrings letters (characters "abcdefghijklmnopqrstuvwxyz");
   characters = text: genList (at: substring at 1 text) (stringLength text);
 
   # Optimal string alignment: how many letters must be added, taken out, changed or swapped with the next.
   distance =
     one: other:
     let
-      a = characters one;
-      b = characters other;
+      a = characters (lower one);
+      b = characters (lower other);
       # From the distances of the first `i` letters of `one` to each beginning of `other` to those of one letter more.
       step =
         { before, last }:
@@ -55,4 +58,4 @@ let
     }) known
   );
 in
-if near == [ ] then null else (head (sort (a: b: a.slips < b.slips) near)).candidate
+if near == [ ] then null else (head (sort (a: b: a.slips < b.slips || (a.slips == b.slips && a.candidate < b.candidate)) near)).candidate
