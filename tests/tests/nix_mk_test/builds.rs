@@ -15,11 +15,11 @@ fn tests_are_builds_that_keep_what_their_scripts_put_out() -> TestResult {
         [ "$(cat "$out/directory/link")" = kept ]
         # The same again: what such a build keeps does not tell one run from another.
         build passing --check
-        ! build failing 2> /root/log
+        fails build failing 2> /root/log
         cat /root/log
         grep -F 'Exception: this is why' /root/log
         grep -F 'the attribute `report` of this test is a build that has its record' /root/log
-        ! build failing --keep-failed 2> /root/log
+        fails build failing --keep-failed 2> /root/log
         kept=$(sed -n "s/.*keeping build directory '\(.*\)'.*/\1/p" /root/log)
         find "$kept" -name events.jsonl | grep .
     "#;
@@ -41,7 +41,7 @@ fn reports_hold_everything_whatever_the_verdict() -> TestResult {
         grep -F 'this is why' "$report/events.jsonl"
         grep -F 'Exception: this is why' "$report/terminal.log"
         # The verdict is had of any builder, and says where the record is.
-        ! build failing.checked --option system-features '' 2> /root/log
+        fails build failing.checked --option system-features '' 2> /root/log
         cat /root/log
         grep -F 'Exception: this is why' /root/log
         grep -F "the test did not pass: status 1; its record is in $report" /root/log
@@ -50,6 +50,15 @@ fn reports_hold_everything_whatever_the_verdict() -> TestResult {
         [ "$(cat "$report/status")" = 0 ]
         checked=$(build passing.checked)
         [ "$(readlink "$checked")" = "$report" ]
+
+        # It is built once, unless it is told to be built again, or has another seed.
+        fails build passing.report --check 2> /root/log
+        cat /root/log
+        grep -F 'may not be deterministic' /root/log
+        nix-store --delete "$checked" "$report"
+        [ "$(build passing.report)" = "$report" ]
+        build passing.report 2> /root/log
+        fails grep building /root/log
 
         [ "$(cat "$(build timeout.report)/status")" = 143 ]
     "#;
@@ -62,11 +71,11 @@ fn there_is_no_report_of_what_did_not_begin() -> TestResult {
     let Some(host) = requirement::nix_host() else { return Ok(()) };
     let script = r#"
         for attribute in refused refused.report; do
-            ! build "$attribute" 2> /root/log
+            fails build "$attribute" 2> /root/log
             cat /root/log
             grep -F 'failed with exit code 2' /root/log
         done
-        ! build undriven.report 2> /root/log
+        fails build undriven.report 2> /root/log
         cat /root/log
         grep -F 'failed with exit code 127' /root/log
     "#;

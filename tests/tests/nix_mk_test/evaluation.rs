@@ -194,3 +194,33 @@ fn keys_are_those_of_test_files() -> TestResult {
     assert_eq!(sorted(&keys["test"]), keys_of_tandem(unknown)?);
     Ok(())
 }
+
+#[test]
+fn flakes_and_the_example_evaluate() -> TestResult {
+    let Some(host) = nix() else { return Ok(()) };
+    let script = r#"
+        set -e
+        cp -r nix tests/tests/nix_mk_test/script.py /root
+        cat > /root/flake.nix <<END
+        {
+          outputs = { self }: {
+            test = import ./nix/mk-test.nix { system = "x86_64-linux"; tandem = "$DISTRIBUTION"; distribution = "$DISTRIBUTION"; } {
+              name = "pure";
+              testScript = ./script.py;
+              containers.directory.root = ./nix;
+              containers.flake.root = "${self}/nix";
+              containers.distribution = { };
+            };
+          };
+        }
+END
+        nix eval --offline --raw path:/root#test.drvPath
+        echo
+        nix-instantiate examples/nix --arg tandem "$DISTRIBUTION" --argstr distribution "$DISTRIBUTION"
+    "#;
+    let output = host.nix(&[], &["bash", "-c", &script.replace("${self}", r"\${self}")])?;
+    assert!(output.status.success(), "{}", said(&output));
+    let said = said(&output);
+    assert!(said.contains("-vm-test-run-pure.drv") && said.contains("-vm-test-run-hello.drv"), "{said}");
+    Ok(())
+}

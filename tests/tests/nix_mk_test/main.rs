@@ -14,11 +14,12 @@ use tandem_tests::requirement;
 
 const TANDEM: &str = env!("CARGO_BIN_EXE_tandem-under-test");
 
-/// What scripts begin with: the function `build ATTRIBUTE` builds one of `builds.nix`.
+/// What scripts begin with. `build ATTRIBUTE` builds one of `builds.nix`, `fails COMMAND...` does what `!` does not where `set -e` is on.
 const PRELUDE: &str = r#"
 mkdir -p /package/bin
 cp "$(command -v tandem)" /package/bin/tandem
 build() { nix-build --no-out-link /project/tests/tests/nix_mk_test/builds.nix --arg tandem /package -A "$@"; }
+fails() { if "$@"; then echo "this should fail: $*"; exit 1; fi; }
 "#;
 
 /// Runs a script in a host whose Nix has these settings. Its output comes back if it succeeds.
