@@ -1,5 +1,6 @@
-# Builds a test: makes Nix's sandbox a place that the driver can run in, runs it, and keeps what is to be kept. Its variables are those of the
-# derivation in mk-test.nix; `keep` is `output` (what the script put out) or `record` (everything, whatever the verdict).
+# Builds a test: makes Nix's sandbox a place that the driver can run in, runs it, and keeps what is to be kept. Its variables are those of
+# the derivation in mk-test.nix; `keep` is `output` (what the script put out) or `record` (everything, whatever the verdict).
+# It runs with -e.
 umask 022
 . "$tools"
 
@@ -28,7 +29,8 @@ if ! sandboxed; then
         "Set \`sandbox = true\` in /etc/nix/nix.conf on the machine that builds."
 fi
 if [ -n "$containers" ] && [ "$(id -u)" != 0 ] && [ -z "${entered-}" ]; then
-    refuse "containers ($containers) need a range of user ids, and this build has one. Take \`uid-range = false\` out of \`requiredFeatures\`." "$range"
+    refuse "containers ($containers) need a range of user ids, and this build has one. Take \`uid-range = false\` out of \`requiredFeatures\`." \
+        "$range"
 fi
 case " $requiredSystemFeatures " in
 *" devnet "*)
@@ -75,8 +77,15 @@ move() {
         case $entry in
         # The distribution has its own.
         /bin) ;;
-        /etc) cp -R /etc "$root" && chmod -R u+w "$root/etc" ;;
-        *) [ ! -d "$entry" ] || { mkdir "$root$entry" && mount -o rbind "$entry" "$root$entry"; } ;;
+        /etc)
+            cp -R /etc "$root"
+            chmod -R u+w "$root/etc"
+            ;;
+        *)
+            [ -d "$entry" ] || continue
+            mkdir "$root$entry"
+            mount -o rbind "$entry" "$root$entry"
+            ;;
         esac
     done
     lay "$root"

@@ -4,8 +4,8 @@
   system ? builtins.currentSystem,
   # A package with `bin/tandem`.
   tandem,
-  # Packages whose `bin` and `sbin` the driver finds its tools in: Python, systemd, QEMU, and coreutils, findutils and util-linux for the build
-  # itself.
+  # Packages whose `bin` and `sbin` the driver finds its tools in: Python, systemd, QEMU, and coreutils, findutils and util-linux for the
+  # build itself.
   programs ? [ ],
   # A POSIX shell. A static busybox, which has the tools of the build in it, has that in its name.
   shell ? null,
@@ -58,12 +58,14 @@ let
     );
 
   # A set without the keys that are as good as not there.
-  given = set: listToAttrs (
-    map (name: {
-      inherit name;
-      value = set.${name};
-    }) (filter (name: set.${name} != null) (attrNames set))
-  );
+  given =
+    set:
+    listToAttrs (
+      map (name: {
+        inherit name;
+        value = set.${name};
+      }) (filter (name: set.${name} != null) (attrNames set))
+    );
 in
 test:
 let
@@ -114,7 +116,9 @@ let
     if builtins.isString text && builtins.match "[[:space:]]*" text == null then
       text
     else
-      throw "tandem: the test `${name}`: `testScript` is to give a script, and gives ${if builtins.isString text then "none" else value.found text}";
+      throw "tandem: the test `${name}`: `testScript` is to give a script, and gives ${
+        if builtins.isString text then "none" else value.found text
+      }";
 
   hasContainers = containers != { };
   hasNodes = nodes != { };

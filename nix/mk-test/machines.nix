@@ -1,5 +1,5 @@
-# What a test's script, if it is a function, knows of the machines: `machines VMS CONTAINERS` is a set of them by name, each with its keys and
-# with the addresses that the driver gives it.
+# What a test's script, if it is a function, knows of the machines: `machines VMS CONTAINERS` is a set of them by name, each with its keys
+# and with the addresses that the driver gives it.
 let
   inherit (builtins)
     attrNames

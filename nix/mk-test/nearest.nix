@@ -1,5 +1,5 @@
-# What a mistyped word was meant to be: `nearest WORD KNOWN` is one of KNOWN, or null. The rule is that of the driver for test files; case does
-# not matter.
+# What a mistyped word was meant to be: `nearest WORD KNOWN` is one of KNOWN, or null. The rule is that of the driver for test files; case
+# does not matter.
 let
   inherit (builtins)
     elemAt

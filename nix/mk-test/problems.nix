@@ -1,5 +1,5 @@
-# All that is wrong with a test, as far as evaluation can tell: `problems DISTRIBUTION TEST` is a list of texts, each with what to do about it.
-# What only the files themselves can tell is left to the driver, which looks at all of it before it starts anything.
+# All that is wrong with a test, as far as evaluation can tell: `problems DISTRIBUTION TEST` is a list of texts, each with what to do about
+# it. What only the files themselves can tell is left to the driver, which looks at all of it before it starts anything.
 let
   inherit (builtins)
     attrNames
@@ -16,7 +16,12 @@ let
     ;
   keys = import ./keys.nix;
   nearest = import ./nearest.nix;
-  inherit (import ./value.nix) found list quote;
+  inherit (import ./value.nix)
+    cure
+    found
+    list
+    quote
+    ;
 
   unknown =
     name: known:
@@ -46,7 +51,7 @@ let
         else if !elem key known then
           [ "key ${quote key}: only machines below ${quote other} have it; take it out, or put the machine there" ]
         else if value == "host" && key == "root" then
-          [ "key `root`: a build has no host to share; give a package, a path of the store, or a path without quotes, which is copied there" ]
+          [ "key `root`: a build has no host to share; ${cure}" ]
         else if value == null then
           [ ]
         else
@@ -64,7 +69,11 @@ let
       )
       ++ (
         if !isAttrs spec then
-          [ "expected a set of keys, found ${found spec}${if isFunction spec then "; a module of NixOS is for the test framework of nixpkgs" else ""}" ]
+          [
+            "expected a set of keys, found ${found spec}${
+              if isFunction spec then "; a module of NixOS is for the test framework of nixpkgs" else ""
+            }"
+          ]
         else
           concatMap (name: key name spec.${name}) (attrNames spec)
           ++ (if hasRoot then [ ] else [ "no `root`; add a directory with a system, such as a distribution's, or a disk image" ])

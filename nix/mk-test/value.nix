@@ -53,7 +53,8 @@ let
     in
     if substring 0 below text == "${storeDir}/" && parts != null then "${storeDir}/${elemAt parts 0}" else null;
 
-  # A text that names what is in the store, with the context that has Nix bring it into the sandbox. A path elsewhere is copied to the store.
+  # A text that names what is in the store, with the context that has Nix bring it into the sandbox. A path elsewhere is copied to the
+  # store.
   inStore =
     value:
     let
@@ -86,6 +87,8 @@ let
     json = map item.json;
   };
 
+  cure = "give a package, a path of the store, or a path without quotes, which is copied there";
+
   # Something in the store, or to be copied there.
   file = expected: {
     wrong =
@@ -95,9 +98,7 @@ let
       else if isPath value && !pathExists value then
         [ "${quote (toString value)} does not exist" ]
       else if isString value && !hasContext value && storePath value == null then
-        [
-          "${quote value} is not in the store, where the sandbox could see it; give a package, a path of the store, or a path without quotes, which is copied there"
-        ]
+        [ "${quote value} is not in the store, where the sandbox could see it; ${cure}" ]
       else
         [ ];
     json = inStore;
@@ -110,6 +111,7 @@ let
 in
 {
   inherit
+    cure
     file
     found
     inStore

@@ -27,7 +27,7 @@ in
     testScript = { nodes, pkgs, lib, ... }: "";
     colour = true;
     globalTimeout = [ ];
-    lan = "swich";
+    lan = "bus";
     sshBackdoor = "yes";
     requiredFeatures = { kvm = "no"; };
     seed = { };

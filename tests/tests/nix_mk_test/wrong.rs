@@ -110,7 +110,7 @@ fn everything_is_told_at_once() -> TestResult {
             "key `colour`: unknown key; the keys here are `bootTimeout`, `containers`, `globalTimeout`, `lan`, `logLevel`, `machined`, \
              `meta`, `name`, `nodes`, `passthru`, `requiredFeatures`, `seed`, `sshBackdoor`, `testScript`",
             "key `globalTimeout`: expected seconds or a time such as `\"5m\"`, found a list",
-            "key `lan`: expected one of `auto`, `bridge`, `switch`, found `swich`",
+            "key `lan`: expected one of `auto`, `bridge`, `switch`, found `bus`",
             "key `name`: expected a string, found a whole number",
             "key `requiredFeatures`: feature `kvm`: expected true or false, found a string",
             "key `seed`: expected a string or a number, found a set",
@@ -177,7 +177,7 @@ fn slips_are_recognised_as_in_test_files() -> TestResult {
         "",
         "x",
         "untis",
-        "unti",
+        "unix",
     ];
     let list = |words: &[&str]| words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" ");
     let expression =
