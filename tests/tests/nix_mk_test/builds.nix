@@ -22,6 +22,28 @@ let
     programs = [ sh ];
   };
 
+  # A VM and a container on one LAN.
+  lan =
+    requiredFeatures:
+    mkTest {
+      name = "lan";
+      nodes.vm.accel = "tcg";
+      containers.web = { };
+      bootTimeout = "5m";
+      inherit requiredFeatures;
+      testScript =
+        { nodes, containers, ... }:
+        ''
+          assert os.path.exists("/dev/net/tun") == ${if requiredFeatures.devnet or true then "True" else "False"}
+          start_all()
+          vm.wait_until_succeeds("ping -c 1 -W 1 web && ping -c 1 -W 1 ${containers.web.networking.primaryIPAddress}", timeout=120)
+          web.wait_until_succeeds("ping -c 1 -W 1 vm && ping -c 1 -W 1 ${nodes.vm.networking.primaryIPAddress}", timeout=120)
+          web.succeed("systemd-run --working-directory=/etc python3 -m http.server 80")
+          web.wait_for_open_port(80)
+          vm.succeed("curl -fsS http://web/hostname | grep -x web")
+        '';
+    };
+
   files = ''
     out = driver.out_dir
     (out / "kept").write_text("kept")
@@ -77,6 +99,38 @@ in
   single = mkTest {
     name = "single";
     testScript = ./sandbox.py;
+  };
+
+  # Tests with machines.
+  two-containers = mkTest {
+    name = "two-containers";
+    containers.server = { };
+    containers.client = { };
+    testScript = ./containers.py;
+  };
+  one-vm = mkTest {
+    name = "one-vm";
+    nodes.vm.accel = "tcg";
+    bootTimeout = "5m";
+    testScript = ''
+      t.assertIn("6.1", vm.succeed("uname -r"))
+      vm.screenshot("seen")
+      vm.copy_from_machine("/etc/hostname")
+    '';
+  };
+  lan-with-devnet = lan { };
+  lan-without-devnet = lan { devnet = false; };
+  failing-machine = mkTest {
+    name = "failing-machine";
+    containers.web = { };
+    testScript = ''
+      web.succeed("echo 'in the journal' | systemd-cat -t test")
+      web.wait_for_unit("multi-user.target")
+      with vlan1.capture("lan.pcapng"):
+          web.fail("ping -c 1 -W 1 192.168.1.77")
+      web.copy_from_machine("/etc/hostname", "copied")
+      web.succeed("systemctl start missing.service")
+    '';
   };
 
   # Tests that are refused.

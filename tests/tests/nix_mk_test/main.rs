@@ -2,6 +2,7 @@
 
 mod builds;
 mod evaluation;
+mod machines;
 mod refusals;
 mod wrong;
 
