@@ -140,6 +140,11 @@ in
     containers.db = { };
     testScript = "pass";
   };
+  no-system = mkTest {
+    name = "no-system";
+    containers.web.root = ./.;
+    testScript = "start_all()";
+  };
   without-range = mkTest {
     name = "without-range";
     containers.web = { };
