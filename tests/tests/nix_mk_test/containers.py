@@ -1,0 +1,6 @@
+start_all()
+server.succeed("mkdir /srv/hello", "echo 'Hello from the server' > /srv/hello/index.html")
+server.succeed("systemd-run --unit=hello --working-directory=/srv/hello python3 -m http.server 80")
+server.wait_for_open_port(80)
+t.assertIn("Hello", client.succeed("curl -fsS http://server/"))
+client.copy_from_machine("/etc/hostname", "from")
