@@ -17,7 +17,7 @@ use driver_core::spec::{Disk, Image, MachineSpec, Root};
 
 use crate::guest_files;
 use crate::image;
-use crate::initramfs::{self, Contents, Share};
+use crate::initramfs::{self, Contents, Scratch, Share};
 use crate::tar;
 use crate::tools::{ROOT_TAG, Tools, has_share};
 
@@ -168,7 +168,7 @@ fn make(tools: &Tools, request: &StartRequest) -> io::Result<()> {
     if has_share(&request.machine) {
         share(request)?;
         if let Some(modules) = modules(tools, &request.machine) {
-            show(modules, &state.join(MODULES))?;
+            show(modules, &state.join(MODULES), Detached::copy)?;
         }
         let upper = state.join("upper.img");
         make_upper(&upper)?;
@@ -199,16 +199,20 @@ fn share(request: &StartRequest) -> io::Result<()> {
     let unpacked = request.state.join(UNPACKED);
     let source = match &request.machine.root {
         Root::Directory(path) => path,
+        Root::Toplevel(system) => &system.store,
         Root::Tar(_) => &unpacked,
         Root::Host | Root::Image(_) => Path::new("/"),
     };
-    show(source, &request.state.join(SHARE))
+    // Inside a build of Nix's, each path of the store is a mount of its own.
+    let copy =
+        if matches!(request.machine.root, Root::Toplevel(_)) { Detached::copy_recursive } else { Detached::copy };
+    show(source, &request.state.join(SHARE), copy)
 }
 
 /// Mounts a directory read-only at a place that is made for it.
-fn show(source: &Path, target: &Path) -> io::Result<()> {
+fn show(source: &Path, target: &Path, copy: fn(&Path) -> io::Result<Detached>) -> io::Result<()> {
     fs::create_dir(target)?;
-    let copy = Detached::copy(source)?;
+    let copy = copy(source)?;
     copy.restrict(libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NODEV)?;
     copy.attach(target)
 }
@@ -218,7 +222,9 @@ fn modules<'t>(tools: &'t Tools, machine: &MachineSpec) -> Option<&'t Path> {
     let modules = tools.kernel.modules.as_deref().filter(|_| has_share(machine) && machine.initrd.is_none())?;
     let of_host = machine.root == Root::Host
         && ["/lib/modules", "/usr/lib/modules"].iter().any(|place| modules.starts_with(place));
-    (!of_host).then_some(modules)
+    // A NixOS system's own are in the store, where its programs look.
+    let of_store = matches!(machine.root, Root::Toplevel(_)) && machine.kernel.is_none();
+    (!of_host && !of_store).then_some(modules)
 }
 
 fn make_upper(path: &Path) -> io::Result<()> {
@@ -245,17 +251,28 @@ fn archive(tools: &Tools, request: &StartRequest) -> io::Result<Vec<u8>> {
         Ok(entries) => entries.map(|entry| Ok(entry?.file_name())).collect(),
     };
     let changes = guest_files::changes(request, &machine_id()?, tools.arch.serial, names)?;
-    // Guests empty it when they boot, and the host's is full of things that are none of theirs.
-    let scratch: &[&str] = if request.machine.root == Root::Host { &["/tmp"] } else { &[] };
+    let runtime = guest_files::runtime_changes(request, tools.arch.serial);
+    let root = &request.machine.root;
+    let scratch = match root {
+        // Guests empty it when they boot, and the host's is full of things that are none of theirs.
+        Root::Host => Some(Scratch { target: "/tmp", mode: 0o1777, changes: &[] }),
+        Root::Toplevel(_) => Some(Scratch { target: "/run", mode: 0o755, changes: &runtime }),
+        _ => None,
+    };
+    let init = match root {
+        Root::Toplevel(system) => Some(system.init().display().to_string()),
+        _ => None,
+    };
+    let init = init.as_deref().map(|init| [init]);
     let shares = modules(tools, &request.machine)
         .map(|_| Share { tag: MODULES.into(), target: format!("/lib/modules/{}", tools.kernel.release) });
     let contents = Contents {
-        root: tools.source(),
+        root: tools.source(root),
         attachments: &request.attachments,
         shares: shares.as_slice(),
-        scratch,
+        scratch: scratch.as_slice(),
         changes: &changes,
-        inits: &INITS,
+        inits: init.as_ref().map_or(&INITS[..], |init| &init[..]),
     };
     initramfs::build(&tools.kernel, &contents).map_err(io::Error::other)
 }

@@ -10,7 +10,7 @@ use crate::accel::{self, Host};
 use crate::arch::Arch;
 use crate::kernel::{Kernel, KernelError};
 use crate::tools::{self, MEMORY};
-use crate::{image, initramfs, process, start_script};
+use crate::{image, initramfs, process, start_script, toplevel};
 
 /// The keys that not every backend has and this one has.
 const KEYS: [&str; 8] = ["cpus", "memory", "kernel", "initrd", "cmdline", "accel", "disks", "qemu-args"];
@@ -45,7 +45,10 @@ pub(crate) fn host(machines: &[&MachineSpec]) -> Vec<Problem> {
     if any(has_share) && process::find("mke2fs").is_none() {
         lacks("mke2fs", "it is not on the PATH", "install e2fsprogs");
     }
-    if any(|machine| machine.kernel.is_none() && machine.start_script.is_none())
+    let finds: fn(&MachineSpec) -> bool = |machine| {
+        machine.kernel.is_none() && machine.start_script.is_none() && !matches!(machine.root, Root::Toplevel(_))
+    };
+    if any(finds)
         && Kernel::of_host().or_else(Kernel::cached).is_none()
         && let Some(error) = Kernel::cannot_download()
     {
@@ -71,7 +74,7 @@ pub(crate) fn machine(machine: &MachineSpec) -> Vec<Problem> {
         ));
     }
     if let Some(initrd) = &machine.initrd {
-        if matches!(machine.root, Root::Directory(_) | Root::Tar(_)) {
+        if matches!(machine.root, Root::Directory(_) | Root::Tar(_) | Root::Toplevel(_)) {
             problems.push(Problem::user(
                 subject("initrd"),
                 "what it boots can have a disk as root, and no directory or tar",
@@ -87,6 +90,10 @@ pub(crate) fn machine(machine: &MachineSpec) -> Vec<Problem> {
         problems.push(Problem::host(subject("root"), "unpacking it needs tar", "install tar"));
     }
     problems.extend(images(machine));
+    if let Some(problem) = toplevel::problem(machine) {
+        problems.push(problem);
+        return problems;
+    }
     let Some(arch) = Arch::of_host() else { return problems };
     if let Err(problem) = accel::choose(machine.accel, arch, &Host::ask()) {
         problems.push(Problem { subject: subject("accel"), ..problem });
@@ -119,7 +126,7 @@ fn boot(machine: &MachineSpec, arch: &Arch) -> Option<Problem> {
         // Told as a problem of the image, if it is one.
         Err(_) if process::find(image::PROGRAM).is_none() => None,
         Err(problem) => Some(problem),
-        Ok(volumes) => initramfs::check(&kernel, &tools::source(volumes.as_deref())).err().map(problem),
+        Ok(volumes) => initramfs::check(&kernel, &tools::source(&machine.root, volumes.as_deref())).err().map(problem),
     }
 }
 
