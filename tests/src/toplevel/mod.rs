@@ -21,6 +21,9 @@ const HASH: &str = "0c0zmbs9ahkz3wmkwvzgp2xsdbmzvbdg";
 /// Its machines have other names.
 pub const NAME: &str = "nixos";
 
+/// Part of the other system's name.
+const PREPARED: &str = "prepared";
+
 const INIT: &str = include_str!("init.sh");
 
 /// A file system that no machine has, as systems for upstream's VMs name some.
@@ -35,6 +38,8 @@ const BACKDOOR: &str = "[Service]\nExecStart=/bin/false\n[Install]\nWantedBy=mul
 pub struct System {
     /// Its directory.
     pub directory: PathBuf,
+    /// The same as it is built with a systemd in its initrd: the init is systemd, and another program fills the root.
+    pub prepared: PathBuf,
     /// The kernel that it has.
     pub kernel: Kernel,
 }
@@ -49,7 +54,8 @@ impl System {
         let lock = File::create(cache.join("lock-toplevel"))?;
         flock(&lock, FlockOperation::LockExclusive)?;
         let name = format!("toplevel-{:016x}", hash(&[include_str!("mod.rs"), INIT, &kernel.release]));
-        let built = Self { directory: system(&cache.join(&name).join("nix/store")), kernel };
+        let store = cache.join(&name).join("nix/store");
+        let built = Self { directory: system(&store, NAME), prepared: system(&store, PREPARED), kernel };
         if cache.join(&name).exists() {
             return Ok(built);
         }
@@ -61,6 +67,7 @@ impl System {
         copy_kernel(&store, &built.kernel)?;
         make_etc(&store)?;
         make_system(&store, &built.kernel)?;
+        make_prepared(&store)?;
         fs::rename(building, cache.join(name))?;
         Ok(built)
     }
@@ -75,8 +82,8 @@ fn path(store: &Path, name: &str) -> PathBuf {
     store.join(format!("{HASH}-{name}"))
 }
 
-fn system(store: &Path) -> PathBuf {
-    path(store, &format!("nixos-system-{NAME}-25.05"))
+fn system(store: &Path, name: &str) -> PathBuf {
+    path(store, &format!("nixos-system-{name}-25.05"))
 }
 
 /// Where the machine has it.
@@ -126,7 +133,7 @@ fn make_etc(store: &Path) -> io::Result<()> {
 }
 
 fn make_system(store: &Path, kernel: &Kernel) -> io::Result<()> {
-    let own = system(store);
+    let own = system(store, NAME);
     fs::create_dir(&own)?;
     let name = own.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let init = INIT.replace("@debian@", &in_machine("debian")).replace("@system@", &format!("/nix/store/{name}"));
@@ -144,5 +151,17 @@ fn make_system(store: &Path, kernel: &Kernel) -> io::Result<()> {
     ] {
         symlink(target, own.join(link))?;
     }
+    Ok(())
+}
+
+fn make_prepared(store: &Path) -> io::Result<()> {
+    let (first, own) = (system(store, NAME), system(store, PREPARED));
+    run(Command::new("cp").arg("-a").arg(&first).arg(&own))?;
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let init = fs::read_to_string(own.join("init"))?.replace(&name(&first), &name(&own));
+    fs::remove_file(own.join("init"))?;
+    fs::write(own.join("prepare-root"), init)?;
+    fs::set_permissions(own.join("prepare-root"), fs::Permissions::from_mode(0o555))?;
+    fs::copy(path(store, "debian").join("usr/lib/systemd/systemd"), own.join("init"))?;
     Ok(())
 }
