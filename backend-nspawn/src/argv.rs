@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use driver_core::guest_files::TARGET;
 use driver_core::spec::Root;
 
+use crate::toplevel;
+
 /// Where things lie for systemd-nspawn, in the small root that it runs in.
 pub(crate) mod place {
     pub(crate) const MACHINE: &str = "/machine";
@@ -27,7 +29,6 @@ pub(crate) fn argv(name: &str, root: &Root, shown: &[Shown]) -> Vec<String> {
     let mut argv: Vec<String> = [
         "systemd-nspawn",
         "--quiet",
-        "--boot",
         // Scopes and registrations are made by us, or not at all.
         "--register=no",
         "--keep-unit",
@@ -53,8 +54,11 @@ pub(crate) fn argv(name: &str, root: &Root, shown: &[Shown]) -> Vec<String> {
         let option = if bind.writable { "--bind" } else { "--bind-ro" };
         argv.push(format!("{option}={}:{}", escape(&bind.source), escape(&bind.target)));
     }
-    if *root == Root::Host {
-        argv.push(format!("systemd.unit={TARGET}"));
+    match root {
+        // The init is where it says, and not where systemd-nspawn would look for one.
+        Root::Toplevel(system) => argv.extend(toplevel::init(name, system)),
+        Root::Host => argv.extend(["--boot".to_owned(), format!("systemd.unit={TARGET}")]),
+        _ => argv.push("--boot".to_owned()),
     }
     argv
 }
@@ -92,18 +96,33 @@ fn is_executable(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use driver_core::spec::Toplevel;
+
     use super::*;
 
     #[test]
     fn host_roots_boot_our_target_and_others_their_own() {
         assert_eq!(argv("a", &Root::Host, &[]).last().unwrap(), "systemd.unit=tandem.target");
-        assert_eq!(argv("a", &Root::Directory("/x".into()), &[]).last().unwrap(), "--machine=a");
+        let own = argv("a", &Root::Directory("/x".into()), &[]);
+        assert_eq!(own[own.len() - 2..], ["--machine=a", "--boot"]);
+    }
+
+    #[test]
+    fn a_nixos_system_boots_by_its_init() {
+        let system = Toplevel { store: "/srv/nix/store".into(), path: "abc-nixos-system-box".into() };
+        let argv = argv("a", &Root::Toplevel(system), &[]);
+        let init = ["/nix/store/abc-nixos-system-box/init", "fstab=no", "systemd.hostname=a"];
+        assert_eq!(argv[argv.len() - 3..], init);
+        assert!(!argv.contains(&"--boot".to_owned()));
     }
 
     #[test]
     fn binds_say_whether_they_are_writable_and_survive_colons() {
         let bind = |writable| Shown { source: "/binds/0".into(), target: "/mnt/a:b".into(), writable };
         let argv = argv("a", &Root::Directory("/x".into()), &[bind(true), bind(false)]);
-        assert_eq!(argv[argv.len() - 2..], ["--bind=/binds/0:/mnt/a\\:b", "--bind-ro=/binds/0:/mnt/a\\:b"]);
+        assert_eq!(
+            argv[argv.len() - 3..argv.len() - 1],
+            ["--bind=/binds/0:/mnt/a\\:b", "--bind-ro=/binds/0:/mnt/a\\:b"]
+        );
     }
 }

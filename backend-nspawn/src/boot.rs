@@ -25,7 +25,7 @@ use crate::process::Process;
 use crate::scope::Scopes;
 use crate::userns::{self, Namespaces};
 use crate::wires::{self, Ours, Theirs};
-use crate::{disk, door, notify};
+use crate::{disk, door, notify, toplevel};
 use driver_core::mount::Detached;
 
 /// Name of the cgroups that hold commands.
@@ -73,7 +73,13 @@ pub(crate) async fn start(
         move || {
             disk::prepare(&request, namespaces.user.as_fd(), owner)?;
             let socket = notify::bind(&request.state.join("notify"), owner)?;
-            let (binds, mut shown) = binds(&request, owner.is_some().then(|| namespaces.user.as_fd()))?;
+            let userns = owner.is_some().then(|| namespaces.user.as_fd());
+            let (mut binds, mut shown) = binds(&request, userns)?;
+            for own in toplevel::shown(&request, userns, owner)? {
+                let (source, target) = (format!("{}/{}", place::BINDS, binds.len()), own.target.to_owned());
+                shown.push(Shown { source, target, writable: own.writable });
+                binds.push(own.bind);
+            }
             let (devices, nodes) = devices(&request)?;
             shown.extend(nodes);
             let launch = Launch {

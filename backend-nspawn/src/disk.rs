@@ -1,4 +1,4 @@
-//! A machine's files: an overlay above a source that is never written to, or an unpacked tar.
+//! A machine's files: an overlay above a source that is never written to, an unpacked tar, or what its own init makes.
 //!
 //! All of it lies on the run's tmpfs, in the run's mount namespace, and lasts from the machine's first boot to the end of the run.
 
@@ -16,7 +16,7 @@ use nix::mount::MsFlags;
 use nix::sched::{CloneFlags, setns};
 
 use crate::tree::Tree;
-use crate::{guest_files, ownerless};
+use crate::{guest_files, ownerless, toplevel};
 use driver_core::mount::{Detached, mount};
 
 /// Made when the disk is complete, so that a later boot uses it as it is.
@@ -32,8 +32,8 @@ pub(crate) fn can_map_ids(source: &Root, userns: BorrowedFd<'_>) -> bool {
     let lower = match source {
         Root::Host => Path::new("/"),
         Root::Directory(path) => path,
-        // It is unpacked inside the namespace.
-        Root::Tar(_) => return true,
+        // It is unpacked inside the namespace, or filled there.
+        Root::Tar(_) | Root::Toplevel(_) => return true,
         Root::Image(_) => return false,
     };
     Detached::copy(lower).and_then(|copy| copy.map_ids(userns)).is_ok()
@@ -55,6 +55,7 @@ pub(crate) fn prepare(request: &StartRequest, userns: BorrowedFd<'_>, owner: Opt
         Root::Tar(path) => unpack(path, &root(state), userns)?,
         Root::Directory(path) => overlay(path, state, userns, owner)?,
         Root::Host => overlay(Path::new("/"), state, userns, owner)?,
+        Root::Toplevel(_) => toplevel::prepare(&root(state), owner)?,
         Root::Image(_) => return Err(io::Error::other("a container's root cannot be a disk image")),
     }
     let tree = Tree::open(&root(state), owner.unwrap_or(0))?;

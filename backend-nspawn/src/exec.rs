@@ -23,6 +23,9 @@ const GRACE: Duration = Duration::from_millis(500);
 /// Status of a command whose time was up, as timeout(1) has it.
 const TIMED_OUT: i32 = 124;
 
+/// Status of a program that is not there.
+pub(crate) const NO_SHELL: i32 = 127;
+
 /// What a pipe holds (pipe(7), "Pipe capacity").
 const PIPE: usize = 64 * 1024;
 
@@ -94,8 +97,17 @@ impl Shell {
                 Err(Stale(profile)) => {
                     let mut root = self.root.lock().await;
                     // Another command may have read it meanwhile.
-                    if root.profile != profile {
-                        *root = Root { profile, env: read_profile(channel, &self.base).await? };
+                    if root.profile == profile {
+                        continue;
+                    }
+                    if let Some(env) = read_profile(channel, &self.base).await? {
+                        *root = Root { profile, env };
+                        continue;
+                    }
+                    // An init may still be filling the root; whoever comes later reads it.
+                    let env = self.base.iter().chain(&self.own).cloned().collect();
+                    if let Ok(running) = channel.start(argv.clone(), env, None, &borrowed).await? {
+                        return Ok(running);
                     }
                 }
             }
@@ -103,8 +115,8 @@ impl Shell {
     }
 }
 
-/// Reads the machine's profile. A profile that fails or hangs leaves the environment as it is without.
-async fn read_profile(channel: &Channel, base: &[Vec<u8>]) -> io::Result<Vec<Vec<u8>>> {
+/// Reads the machine's profile; none if there is no bash. A profile that fails or hangs leaves the environment as it is without.
+async fn read_profile(channel: &Channel, base: &[Vec<u8>]) -> io::Result<Option<Vec<Vec<u8>>>> {
     // bash sets SHELL, and would look it up in the user database at each start if nobody handed it on.
     const READ: &str =
         "set +eu; exec 3>&1 >/dev/null; [ -r /etc/profile ] && . /etc/profile; export SHELL; exec env -0 >&3";
@@ -115,8 +127,11 @@ async fn read_profile(channel: &Channel, base: &[Vec<u8>]) -> io::Result<Vec<Vec
     let borrowed: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
     let started = channel.start(argv, base.to_vec(), None, &borrowed).await?;
     drop(fds);
-    let Ok(mut running) = started else { return Ok(base.to_vec()) };
+    let Ok(mut running) = started else { return Ok(Some(base.to_vec())) };
     let output = collect(&mut running, Some(Instant::now() + Duration::from_secs(10)), Some(stdout), stderr).await?;
+    if output.status == NO_SHELL {
+        return Ok(None);
+    }
     // Variables of this one shell are nothing for the next.
     let passing: [&[u8]; 4] = [b"_=", b"SHLVL=", b"PWD=", b"OLDPWD="];
     let env: Vec<Vec<u8>> = output
@@ -125,7 +140,7 @@ async fn read_profile(channel: &Channel, base: &[Vec<u8>]) -> io::Result<Vec<Vec
         .filter(|text| text.contains(&b'=') && !passing.iter().any(|name| text.starts_with(name)))
         .map(<[u8]>::to_vec)
         .collect();
-    Ok(if output.status == 0 && !env.is_empty() { env } else { base.to_vec() })
+    Ok(Some(if output.status == 0 && !env.is_empty() { env } else { base.to_vec() }))
 }
 
 /// Waits for a command's end and collects what it says; once its time is up, ends its process group.

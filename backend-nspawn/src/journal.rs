@@ -2,13 +2,19 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use driver_core::event::Recorder;
 use driver_core::journal::{ENTRY_MAX, Entry};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::time::sleep;
 
 use crate::channel::Channel;
-use crate::exec::Shell;
+use crate::exec::{NO_SHELL, Shell};
+
+/// Times between two looks for bash: an init may still be filling the root.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Waits until there is a journal, then prints its entries for ever. The wait's descriptor never has anything to read.
 ///
@@ -44,7 +50,11 @@ async fn read(shell: &Shell, channel: &Channel, recorder: &Recorder, last: &mut 
     let null = || std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").map(OwnedFd::from);
     let fds = [null()?, write, null()?];
     let argv = ["bash", "--norc", "-c", &script(last.as_deref())].map(|word| word.as_bytes().to_vec());
-    shell.start(channel, argv.into(), &fds).await?.ended().await?;
+    let mut pause = FIRST_PAUSE;
+    while shell.start(channel, argv.clone().into(), &fds).await?.ended().await? == NO_SHELL {
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
     drop(fds);
     let mut reader = BufReader::new(tokio::net::unix::pipe::Receiver::from_owned_fd(read)?);
     let mut line = Vec::new();

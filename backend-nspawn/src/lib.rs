@@ -36,6 +36,7 @@ mod process;
 mod scope;
 mod spawn;
 mod start_script;
+mod toplevel;
 mod tree;
 mod userns;
 mod wires;

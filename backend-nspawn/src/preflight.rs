@@ -96,7 +96,7 @@ pub(crate) fn machine(machine: &MachineSpec) -> Vec<Problem> {
                 ));
             }
         }
-        Root::Directory(_) | Root::Tar(_) => {
+        Root::Directory(_) | Root::Tar(_) | Root::Toplevel(_) => {
             if !machine.units.is_empty() {
                 problems.push(Problem::user(
                     subject("units"),

@@ -49,6 +49,7 @@ fn run() -> Result<Infallible, Failure> {
             }
             Step::Wait { path } => kernel::wait_for(Path::new(path)).map_err(at("wait for", path))?,
             Step::Overlay { tag, upper } => root::overlay(tag, upper)?,
+            Step::Empty { device } => root::empty(device)?,
             Step::Disk { .. } if rooted => {}
             Step::Disk { device, kind, inits } => match root::disk(device, kind, &inits) {
                 Ok(()) => rooted = true,
@@ -58,7 +59,7 @@ fn run() -> Result<Infallible, Failure> {
             Step::Enter => root::enter()?,
             Step::Share { tag, target } => root::share(tag, target)?,
             Step::Volume { device, target } => root::volume(device, target)?,
-            Step::Scratch { target } => root::scratch(target)?,
+            Step::Scratch { target, mode } => root::scratch(target, mode)?,
             Step::Unless { path, content } => done = fs::read_to_string(path).is_ok_and(|found| found == content),
             // From here on the root is the machine's, and paths mean what they mean in it.
             Step::File(_) if done => {}

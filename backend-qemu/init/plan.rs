@@ -17,6 +17,8 @@ pub(crate) enum Step<'a> {
     Wait { path: &'a str },
     /// Mount a share read-only as the root, and above it what the machine writes: a device, or memory if that is `-`.
     Overlay { tag: &'a str, upper: &'a str },
+    /// Mount a device as the root, whatever is on it: an ext4 file system of the machine's own.
+    Empty { device: &'a str },
     /// Mount a device as the root, unless there is one already. It must have one of these programs.
     Disk { device: &'a str, kind: &'a str, inits: Vec<&'a str> },
     /// Go into the root.
@@ -25,8 +27,8 @@ pub(crate) enum Step<'a> {
     Share { tag: &'a str, target: &'a str },
     /// The same from a disk with an ext4 file system.
     Volume { device: &'a str, target: &'a str },
-    /// Mount an empty file system in memory in the root, where it has the directory.
-    Scratch { target: &'a str },
+    /// Mount an empty file system in memory in the root, where it has the directory. The mode is octal.
+    Scratch { target: &'a str, mode: &'a str },
     /// Leave out all changes to files if this file has this content: an earlier boot has made them.
     Unless { path: &'a str, content: &'a str },
     /// Change a file.
@@ -69,11 +71,12 @@ fn step<'a>(verb: &str, words: &mut impl Iterator<Item = &'a str>) -> Option<Ste
         "interface" => Step::Interface { mac: word()?, name: word()?, addresses: list(word()?) },
         "wait" => Step::Wait { path: word()? },
         "overlay" => Step::Overlay { tag: word()?, upper: word()? },
+        "empty" => Step::Empty { device: word()? },
         "disk" => Step::Disk { device: word()?, kind: word()?, inits: list(word()?) },
         "enter" => Step::Enter,
         "share" => Step::Share { tag: word()?, target: word()? },
         "volume" => Step::Volume { device: word()?, target: word()? },
-        "scratch" => Step::Scratch { target: word()? },
+        "scratch" => Step::Scratch { target: word()?, mode: word()? },
         "unless" => Step::Unless { path: word()?, content: word()? },
         "write" => {
             let (path, mode) = (word()?, u32::from_str_radix(word()?, 8).ok()?);

@@ -32,6 +32,12 @@ pub(crate) fn overlay(tag: &str, upper: &str) -> Result<(), Failure> {
     mount("overlay", ROOT, "overlay", 0, &data).map_err(at("mount the overlay on", ROOT))
 }
 
+/// Mounts a device as the root.
+pub(crate) fn empty(device: &str) -> Result<(), Failure> {
+    make(ROOT)?;
+    mount(device, ROOT, "ext4", 0, "").map_err(at("mount", device))
+}
+
 /// Mounts a device as the root if it has one of these programs.
 pub(crate) fn disk(device: &str, kind: &str, inits: &[&str]) -> Result<(), Failure> {
     make(ROOT)?;
@@ -85,9 +91,9 @@ pub(crate) fn volume(device: &str, target: &str) -> Result<(), Failure> {
 }
 
 /// Mounts an empty file system in memory, where the root has the directory.
-pub(crate) fn scratch(target: &str) -> Result<(), Failure> {
+pub(crate) fn scratch(target: &str, mode: &str) -> Result<(), Failure> {
     make(target)?;
-    mount("tmpfs", target, "tmpfs", MS_NODEV | MS_NOSUID, "mode=1777").map_err(at("mount", target))
+    mount("tmpfs", target, "tmpfs", MS_NODEV | MS_NOSUID, &format!("mode={mode}")).map_err(at("mount", target))
 }
 
 fn make(directory: &str) -> Result<(), Failure> {

@@ -22,6 +22,7 @@ use crate::lan::{self, Cable};
 use crate::process::{self, User};
 pub(crate) use crate::tools::Tools;
 use crate::tools::{self, ROOT_TAG};
+use crate::toplevel;
 
 /// What the kernel is told of every VM. With `panic=-1` it reboots at once when it panics.
 const CMDLINE: &str = "panic=-1 net.ifnames=0 systemd.show_status=1";
@@ -123,7 +124,9 @@ fn spawn(tools: &Tools, request: &StartRequest, ends: Ends, cables: Vec<Cable>) 
         .collect();
     let sockets: Vec<_> = shares.iter().map(|share| (share.tag, socket(share.tag))).collect();
     let shares: Vec<_> = sockets.iter().map(|(tag, socket)| (*tag, Path::new(socket))).collect();
-    let cmdline = [CMDLINE, machine.cmdline.as_deref().unwrap_or_default()].join(" ");
+    let (before, after) = toplevel::cmdline(&machine.root, &machine.name);
+    let cmdline = [&before, CMDLINE, &after, machine.cmdline.as_deref().unwrap_or_default()];
+    let cmdline = cmdline.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join(" ");
     let argv = Machine {
         name: &machine.name,
         arch: tools.arch,

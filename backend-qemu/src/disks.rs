@@ -17,7 +17,7 @@ use driver_core::spec::{Disk, Image, ImageFormat, MachineSpec, Root};
 
 use crate::guest_files;
 use crate::image;
-use crate::initramfs::{self, Contents, Place, Share};
+use crate::initramfs::{self, Contents, Place, Scratch, Share};
 use crate::tools::{ROOT_TAG, Tools, has_files, has_share, is_packed};
 use crate::{packed, tar};
 
@@ -177,7 +177,7 @@ fn make(tools: &Tools, request: &StartRequest) -> io::Result<()> {
     if has_share(&request.machine) {
         share(request)?;
         if let Some(modules) = modules(tools, &request.machine) {
-            show(modules, &state.join(MODULES))?;
+            show(modules, &state.join(MODULES), Detached::copy)?;
         }
         let upper = state.join("upper.img");
         make_upper(&upper)?;
@@ -219,16 +219,20 @@ fn share(request: &StartRequest) -> io::Result<()> {
     let unpacked = request.state.join(UNPACKED);
     let source = match &request.machine.root {
         Root::Directory(path) => path,
+        Root::Toplevel(system) => &system.store,
         Root::Tar(_) => &unpacked,
         Root::Host | Root::Image(_) => Path::new("/"),
     };
-    show(source, &request.state.join(SHARE))
+    // Inside a build of Nix's, each path of the store is a mount of its own.
+    let copy =
+        if matches!(request.machine.root, Root::Toplevel(_)) { Detached::copy_recursive } else { Detached::copy };
+    show(source, &request.state.join(SHARE), copy)
 }
 
 /// Mounts a directory read-only at a place that is made for it.
-fn show(source: &Path, target: &Path) -> io::Result<()> {
+fn show(source: &Path, target: &Path, copy: fn(&Path) -> io::Result<Detached>) -> io::Result<()> {
     fs::create_dir(target)?;
-    let copy = Detached::copy(source)?;
+    let copy = copy(source)?;
     copy.restrict(libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NODEV)?;
     copy.attach(target)
 }
@@ -239,7 +243,9 @@ fn modules<'t>(tools: &'t Tools, machine: &MachineSpec) -> Option<&'t Path> {
     let root = match &machine.root {
         Root::Host => Some(Path::new("/")),
         Root::Directory(root) => Some(root.as_path()),
-        Root::Tar(_) | Root::Image(_) => None,
+        // A NixOS system's own are in the store, where its programs look.
+        Root::Toplevel(_) if machine.kernel.is_none() => return None,
+        Root::Toplevel(_) | Root::Tar(_) | Root::Image(_) => None,
     };
     let has = |root: &Path| {
         // As it is when links are followed, like the kernel's.
@@ -277,20 +283,31 @@ fn archive(tools: &Tools, request: &StartRequest) -> io::Result<Vec<u8>> {
         Ok(entries) => entries.map(|entry| Ok(entry?.file_name())).collect(),
     };
     let changes = guest_files::changes(request, &machine_id()?, tools.arch.serial, names)?;
-    // Guests empty it when they boot, and the host's is full of things that are none of theirs.
-    let scratch: &[&str] = if request.machine.root == Root::Host { &["/tmp"] } else { &[] };
     let place = if packed { Place::Disk(after(&request.machine)) } else { Place::Tag(MODULES.into()) };
+    let runtime = guest_files::runtime_changes(request, tools.arch.serial);
+    let root = &request.machine.root;
+    let scratch = match root {
+        // Guests empty it when they boot, and the host's is full of things that are none of theirs.
+        Root::Host => Some(Scratch { target: "/tmp", mode: 0o1777, changes: &[] }),
+        Root::Toplevel(_) => Some(Scratch { target: "/run", mode: 0o755, changes: &runtime }),
+        _ => None,
+    };
+    let init = match root {
+        Root::Toplevel(system) => Some(system.init().display().to_string()),
+        _ => None,
+    };
+    let init = init.as_deref().map(|init| [init]);
     let shares = modules(tools, &request.machine)
         .map(|_| Share { place, target: format!("/lib/modules/{}", tools.kernel.release) });
     let modes: &[_] = if packed { &packed::MODES } else { &[] };
     let contents = Contents {
-        root: tools.source(),
+        root: tools.source(root),
         attachments: &request.attachments,
         shares: shares.as_slice(),
-        scratch,
+        scratch: scratch.as_slice(),
         modes,
         changes: &changes,
-        inits: &INITS,
+        inits: init.as_ref().map_or(&INITS[..], |init| &init[..]),
     };
     initramfs::build(&tools.kernel, &contents).map_err(io::Error::other)
 }

@@ -8,6 +8,7 @@ use std::io;
 use driver_core::backend::StartRequest;
 use driver_core::guest_files::{self, Change, TARGET, UNITS};
 use driver_core::network::Attachment;
+use driver_core::runtime_files::{self, PATH};
 use driver_core::spec::Root;
 
 use crate::argv;
@@ -15,12 +16,11 @@ use crate::argv;
 /// The service that gives the driver a shell. Upstream's name: tests know it.
 const SERVICE: &str = "backdoor.service";
 
-/// The program of that service.
-const SHELL: &str = "/etc/tandem/shell";
-
-/// The service that gives the driver the journal, and its program.
+/// The service that gives the driver the journal.
 const JOURNAL_SERVICE: &str = "tandem-journal.service";
-const JOURNAL: &str = "/etc/tandem/journal";
+
+/// Where the programs of these services are in a root that keeps what is written into it.
+const PROGRAMS: &str = "/etc/tandem";
 
 /// All changes of a VM's first boot; see [`guest_files::changes`]. `serial` is the device of its serial console, such as `ttyS0`.
 pub fn changes(
@@ -30,33 +30,51 @@ pub fn changes(
     names: impl Fn(&str) -> io::Result<Vec<OsString>>,
 ) -> io::Result<Vec<Change>> {
     let mut changes = guest_files::changes(request, machine_id, names)?;
-    let mut own = vec![
-        Change::Write { path: SHELL.into(), mode: 0o755, content: shell(&request.machine.env) },
-        Change::write(format!("{UNITS}/{SERVICE}"), service()),
-        // For the default target of any root, which is not known here.
-        Change::Link { path: format!("{UNITS}/basic.target.wants/{SERVICE}"), target: format!("../{SERVICE}") },
-        Change::Write { path: JOURNAL.into(), mode: 0o755, content: journal() },
-        Change::write(format!("{UNITS}/{JOURNAL_SERVICE}"), journal_service()),
-        Change::Link {
-            path: format!("{UNITS}/basic.target.wants/{JOURNAL_SERVICE}"),
-            target: format!("../{JOURNAL_SERVICE}"),
-        },
-        // They would read what the driver says and write between the lines that it reads.
-        Change::mask("serial-getty@hvc0.service"),
-        Change::mask(&format!("serial-getty@{serial}.service")),
-    ];
+    if matches!(request.machine.root, Root::Toplevel(_)) {
+        // Its init would replace the rest.
+        return Ok(changes);
+    }
+    let mut own = services(request, serial, UNITS, PROGRAMS);
     if request.machine.root == Root::Host {
         own.push(Change::Link { path: format!("{UNITS}/default.target"), target: TARGET.into() });
     }
-    own.extend(leave_alone(&request.attachments));
+    own.extend(leave_alone(&request.attachments, "/etc"));
     // The last of all machines' changes stays the last.
     let last = changes.len().saturating_sub(1);
     changes.splice(last..last, own);
     Ok(changes)
 }
 
+/// All changes below `/run` of a VM whose init fills its root anew; see [`runtime_files::changes`].
+pub(crate) fn runtime_changes(request: &StartRequest, serial: &str) -> Vec<Change> {
+    let mut changes = runtime_files::changes(request);
+    changes.extend(services(request, serial, runtime_files::UNITS, runtime_files::PROGRAMS));
+    changes.extend(leave_alone(&request.attachments, "/run"));
+    changes
+}
+
+/// The services of the driver's, with their units and programs in these directories.
+fn services(request: &StartRequest, serial: &str, units: &str, programs: &str) -> Vec<Change> {
+    let (shell_program, journal_program) = (format!("{programs}/shell"), format!("{programs}/journal"));
+    // For the default target of any root, which is not known here.
+    let wanted =
+        |name: &str| Change::Link { path: format!("{units}/basic.target.wants/{name}"), target: format!("../{name}") };
+    let masked = |name: &str| Change::Link { path: format!("{units}/{name}"), target: "/dev/null".into() };
+    vec![
+        Change::write(format!("{units}/{SERVICE}"), service(&shell_program)),
+        wanted(SERVICE),
+        Change::Write { path: shell_program, mode: 0o755, content: shell(&request.machine.env) },
+        Change::write(format!("{units}/{JOURNAL_SERVICE}"), journal_service(&journal_program)),
+        wanted(JOURNAL_SERVICE),
+        Change::Write { path: journal_program, mode: 0o755, content: journal() },
+        // They would read what the driver says and write between the lines that it reads.
+        masked("serial-getty@hvc0.service"),
+        masked(&format!("serial-getty@{serial}.service")),
+    ]
+}
+
 /// Keeps network services of the guest's from interfaces that have their addresses already.
-fn leave_alone(attachments: &[Attachment]) -> Vec<Change> {
+fn leave_alone(attachments: &[Attachment], settings: &str) -> Vec<Change> {
     if attachments.is_empty() {
         return Vec::new();
     }
@@ -68,15 +86,15 @@ fn leave_alone(attachments: &[Attachment]) -> Vec<Change> {
     networkd.push_str("\n[Link]\nUnmanaged=yes\n");
     network_manager.push('\n');
     vec![
-        Change::write("/etc/systemd/network/00-tandem.network", networkd),
-        Change::write("/etc/NetworkManager/conf.d/00-tandem.conf", network_manager),
+        Change::write(format!("{settings}/systemd/network/00-tandem.network"), networkd),
+        Change::write(format!("{settings}/NetworkManager/conf.d/00-tandem.conf"), network_manager),
     ]
 }
 
-fn service() -> String {
+fn service(program: &str) -> String {
     format!(
         "[Unit]\nDescription=Shell for the test driver\nConditionPathExists=/dev/hvc0\n\n\
-         [Service]\nExecStart=/bin/sh {SHELL}\nRestart=always\nRestartSec=1\n\
+         [Service]\nEnvironment=PATH={PATH}\nExecStart=/bin/sh {program}\nRestart=always\nRestartSec=1\n\
          # What a test left running must not hold up a shutdown.\nTimeoutStopSec=5\n"
     )
 }
@@ -107,11 +125,11 @@ fn shell(env: &BTreeMap<String, String>) -> String {
 }
 
 /// The unit that follows the journal. It is in nobody's way: `Type=idle` waits for the units that are starting (systemd.service(5)).
-fn journal_service() -> String {
+fn journal_service(program: &str) -> String {
     format!(
         "[Unit]\nDescription=Journal for the test driver\nAfter={SERVICE} systemd-journald.service\n\
          ConditionPathExistsGlob=/sys/class/virtio-ports/*\n\n\
-         [Service]\nType=idle\nNice=19\nExecStart=/bin/sh {JOURNAL}\nRestart=on-failure\nRestartSec=1\nTimeoutStopSec=1\n\
+         [Service]\nType=idle\nNice=19\nEnvironment=PATH={PATH}\nExecStart=/bin/sh {program}\nRestart=on-failure\nRestartSec=1\nTimeoutStopSec=1\n\
          # What it says of itself would be more to say.\nStandardOutput=null\nStandardError=null\n"
     )
 }

@@ -30,6 +30,7 @@ mod start_script;
 mod supervise;
 mod tar;
 mod tools;
+mod toplevel;
 pub mod volume;
 
 pub use backend::Qemu;

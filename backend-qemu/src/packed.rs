@@ -46,6 +46,10 @@ pub(crate) fn check(machine: &MachineSpec) -> Option<Problem> {
             "the host's files are not this user's to show",
             "give it a root of its own, a directory or an image, or run it as root",
         ),
+        Root::Toplevel(_) if *privilege() != Privilege::Root => (
+            "showing it its store needs root",
+            "in a Nix build give it a range of user ids (`requiredFeatures.uid-range = true`); elsewhere run it as root",
+        ),
         Root::Tar(_) if *privilege() != Privilege::Root => (
             "unpacking it with its owners needs root",
             "unpack it and give the directory, or run it as root, for example with sudo",

@@ -10,7 +10,7 @@ use crate::accel::{self, Host};
 use crate::arch::Arch;
 use crate::kernel::{Kernel, KernelError};
 use crate::tools::{self, MEMORY};
-use crate::{image, initramfs, packed, process, start_script};
+use crate::{image, initramfs, packed, process, start_script, toplevel};
 
 /// The keys that not every backend has and this one has.
 const KEYS: [&str; 8] = ["cpus", "memory", "kernel", "initrd", "cmdline", "accel", "disks", "qemu-args"];
@@ -83,7 +83,7 @@ pub(crate) fn machine(machine: &MachineSpec) -> Vec<Problem> {
         ));
     }
     if let Some(initrd) = &machine.initrd {
-        if matches!(machine.root, Root::Directory(_) | Root::Tar(_)) {
+        if matches!(machine.root, Root::Directory(_) | Root::Tar(_) | Root::Toplevel(_)) {
             problems.push(Problem::user(
                 subject("initrd"),
                 "what it boots can have a disk as root, and no directory or tar",
@@ -102,6 +102,10 @@ pub(crate) fn machine(machine: &MachineSpec) -> Vec<Problem> {
         problems.extend(packed::check(machine));
     }
     problems.extend(images(machine));
+    if let Some(problem) = toplevel::problem(machine) {
+        problems.push(problem);
+        return problems;
+    }
     let Some(arch) = Arch::of_host() else { return problems };
     if let Err(problem) = accel::choose(machine.accel, arch, &Host::ask()) {
         problems.push(Problem { subject: subject("accel"), ..problem });
@@ -134,7 +138,7 @@ fn boot(machine: &MachineSpec, arch: &Arch) -> Option<Problem> {
         // Told as a problem of the image, if it is one.
         Err(_) if process::find(image::PROGRAM).is_none() => None,
         Err(problem) => Some(problem),
-        Ok(volumes) => initramfs::check(&kernel, &tools::source(volumes.as_deref())).err().map(problem),
+        Ok(volumes) => initramfs::check(&kernel, &tools::source(&machine.root, volumes.as_deref())).err().map(problem),
     }
 }
 

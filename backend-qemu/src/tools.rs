@@ -12,7 +12,7 @@ use crate::image;
 use crate::initramfs::{Source, Upper};
 use crate::kernel::{Kernel, KernelError};
 use crate::volume::{FileSystem, Volume};
-use crate::{packed, process};
+use crate::{packed, process, toplevel};
 
 /// Processors of a VM that does not say.
 pub(crate) const CPUS: u32 = 1;
@@ -20,7 +20,7 @@ pub(crate) const CPUS: u32 = 1;
 /// Memory in MiB of a VM that does not say.
 pub(crate) const MEMORY: u64 = 1024;
 
-/// The tag of the share that shows the root.
+/// The tag of the share that shows the root, or the store of one that is empty.
 pub(crate) const ROOT_TAG: &str = "root";
 
 /// The first disk, in a guest.
@@ -67,14 +67,15 @@ impl Tools {
     }
 
     /// Where the guest's root comes from.
-    pub(crate) fn source(&self) -> Source<'_> {
-        source(self.volumes.as_deref())
+    pub(crate) fn source(&self, root: &Root) -> Source<'_> {
+        source(root, self.volumes.as_deref())
     }
 }
 
-/// Where the root of a guest comes from that has these volumes.
-pub(crate) fn source(volumes: Option<&[Volume]>) -> Source<'_> {
+/// Where such a root of a guest comes from, whose disk has these volumes.
+pub(crate) fn source<'a>(root: &Root, volumes: Option<&'a [Volume]>) -> Source<'a> {
     match volumes {
+        _ if matches!(root, Root::Toplevel(_)) => Source::Empty { device: FIRST_DISK, store: ROOT_TAG },
         Some(volumes) => Source::Disk { device: FIRST_DISK, volumes },
         None => Source::Share { tag: ROOT_TAG, upper: Upper::Disk(FIRST_DISK) },
     }
@@ -101,17 +102,20 @@ pub(crate) fn kernel(machine: &MachineSpec) -> Result<Option<Kernel>, KernelErro
         // It may be anything that QEMU boots.
         (Some(image), Some(_)) => {
             File::open(image).map_err(KernelError::unreadable(image))?;
-            Ok(Some(Kernel { image: image.clone(), release: String::new(), modules: None }))
+            Ok(Some(Kernel { image: image.clone(), release: String::new(), modules: None, root: "/".into() }))
         }
         (Some(image), None) => Kernel::at(image).map(Some),
-        // Where builds run, there is a host in name only, while roots have kernels of theirs.
-        (None, _) => Ok(Kernel::of_host().or_else(|| of_root(machine)).or_else(Kernel::cached)),
+        (None, _) => match &machine.root {
+            Root::Toplevel(system) => toplevel::kernel(system).map(Some),
+            // Where builds run, there is a host in name only, while roots have kernels of theirs.
+            root => Ok(Kernel::of_host().or_else(|| of_root(root)).or_else(Kernel::cached)),
+        },
     }
 }
 
-/// The kernel that a machine's root brings.
-fn of_root(machine: &MachineSpec) -> Option<Kernel> {
-    match &machine.root {
+/// The kernel that a root brings.
+fn of_root(root: &Root) -> Option<Kernel> {
+    match root {
         Root::Directory(root) => Kernel::of_root(root),
         _ => None,
     }

@@ -132,7 +132,7 @@ fn target(units: &[String]) -> String {
     text
 }
 
-fn hosts(own: &str, entries: &[HostEntry]) -> String {
+pub(crate) fn hosts(own: &str, entries: &[HostEntry]) -> String {
     let mut text = String::from(
         "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\nff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n",
     );

@@ -19,6 +19,7 @@ pub mod mount;
 pub mod network;
 pub mod process;
 pub mod run;
+pub mod runtime_files;
 pub mod spec;
 mod wait;
 

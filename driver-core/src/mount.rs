@@ -9,9 +9,9 @@ use nix::mount::MsFlags;
 use rustix::fs::CWD;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags};
 
-/// A mount that is attached nowhere yet.
+/// A mount that is attached nowhere yet, or several. What is set is set on all of them or on none.
 #[derive(Debug)]
-pub struct Detached(OwnedFd);
+pub struct Detached(OwnedFd, OpenTreeFlags);
 
 /// `struct mount_attr` of linux/mount.h.
 #[repr(C)]
@@ -36,7 +36,9 @@ impl Detached {
 
     fn open(source: &Path, how: OpenTreeFlags) -> io::Result<Self> {
         let flags = how | OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        rustix::mount::open_tree(CWD, source, flags).map(Self).map_err(|errno| at("copy the mount", source, errno))
+        rustix::mount::open_tree(CWD, source, flags)
+            .map(|tree| Self(tree, how))
+            .map_err(|errno| at("copy the mount", source, errno))
     }
 
     /// Shows the files' owners as they are in a user namespace: host uid 0 as the namespace's root, and so on. File systems that cannot do
@@ -58,13 +60,14 @@ impl Detached {
     }
 
     fn set(&self, attributes: &Attributes) -> io::Result<()> {
+        let recursive = if self.1.contains(OpenTreeFlags::AT_RECURSIVE) { libc::AT_RECURSIVE } else { 0 };
         // SAFETY: the pointer is to a structure of the kernel's layout and of the size given.
         let result = unsafe {
             libc::syscall(
                 libc::SYS_mount_setattr,
                 self.0.as_raw_fd(),
                 c"".as_ptr(),
-                libc::AT_EMPTY_PATH,
+                libc::AT_EMPTY_PATH | recursive,
                 std::ptr::from_ref(attributes),
                 size_of::<Attributes>(),
             )

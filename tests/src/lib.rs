@@ -4,7 +4,8 @@
 //! of another process, which lives in a [`pen::Pen`] so that everything it starts can be told from the rest of the host. [`leftovers`] finds
 //! what a run left behind or changed, [`conformance`] is what every backend promises, [`roots`] are file systems for machines and [`images`]
 //! disks with them, [`pcapng`] reads captures, [`systemd_host`] boots a host with systemd and [`nix`] one with Nix, a
-//! [`terminal::Terminal`] has a program and a person on it, [`upstream`] has start scripts of upstream's kind.
+//! [`terminal::Terminal`] has a program and a person on it, [`toplevel`] stands in for a NixOS system, [`upstream`] has start scripts of
+//! upstream's kind.
 
 pub mod conformance;
 pub mod host_lock;
@@ -19,6 +20,7 @@ pub mod roots;
 pub mod stage;
 pub mod systemd_host;
 pub mod terminal;
+pub mod toplevel;
 pub mod tree;
 pub mod upstream;
 

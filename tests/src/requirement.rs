@@ -9,6 +9,7 @@ use driver_core::backend::Backend;
 use crate::nix::NixHost;
 use crate::roots::SmallRoot;
 use crate::systemd_host::SystemdHost;
+use crate::toplevel::System;
 use crate::upstream::vm::Guest;
 
 /// Whether this process is root, as a run's namespaces need it.
@@ -48,6 +49,23 @@ pub fn small_root() -> Option<SmallRoot> {
         Ok(root) => Some(root),
         Err(error) => {
             met(Some(format!("no small root could be built: {error}")));
+            None
+        }
+    }
+}
+
+/// A stand-in for a NixOS system, built when first asked for. Containers and VMs can run here, too.
+pub fn nixos_system() -> Option<System> {
+    let problems = Qemu::new().preflight(&[]);
+    let lacking = (!problems.is_empty()).then(|| driver_core::spec::list(&problems));
+    let lacking = lacking.or_else(lacking_for_containers).or_else(|| lacking_program("mmdebstrap"));
+    if !met(lacking) {
+        return None;
+    }
+    match System::build() {
+        Ok(system) => Some(system),
+        Err(error) => {
+            met(Some(format!("no stand-in for a NixOS system could be built: {error}")));
             None
         }
     }

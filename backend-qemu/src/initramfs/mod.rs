@@ -35,8 +35,8 @@ pub struct Contents<'a> {
     pub attachments: &'a [Attachment],
     /// Directories of the host's that it sees.
     pub shares: &'a [Share],
-    /// Directories that are empty and in memory, whatever the root has there.
-    pub scratch: &'a [&'a str],
+    /// Directories that are in memory, whatever the root has there.
+    pub scratch: &'a [Scratch<'a>],
     /// Modes of files and directories of the root, of those that are there.
     pub modes: &'a [(&'a str, u32)],
     /// What is changed in its root's files before its init starts; not if the last one, which must be a file, has been made already: then an
@@ -55,6 +55,13 @@ pub enum Source<'a> {
         tag: &'a str,
         /// Where the guest's changes go.
         upper: Upper<'a>,
+    },
+    /// A disk of the guest's own, which its init fills.
+    Empty {
+        /// Its device, with an ext4 file system.
+        device: &'a str,
+        /// The tag of the virtiofs share that is the guest's Nix store.
+        store: &'a str,
     },
     /// A disk, written to as it is.
     Disk {
@@ -90,6 +97,17 @@ pub enum Place {
     Tag(String),
     /// On this disk, an ext4 file system.
     Disk(String),
+}
+
+/// A directory that is in memory, and empty at each boot but for what is written into it then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scratch<'a> {
+    /// Where the guest has it.
+    pub target: &'a str,
+    /// Its permissions.
+    pub mode: u32,
+    /// What is written into it.
+    pub changes: &'a [Change],
 }
 
 /// Why an initramfs cannot be made.
@@ -128,6 +146,7 @@ fn files(kernel: &Kernel, root: &Source<'_>) -> Result<Vec<PathBuf>, KernelError
     match root {
         Source::Share { upper: Upper::Memory, .. } => wanted.extend(["virtiofs", "overlay"]),
         Source::Share { upper: Upper::Disk(_), .. } => wanted.extend(["virtiofs", "overlay", "virtio_blk", "ext4"]),
+        Source::Empty { .. } => wanted.extend(["virtiofs", "virtio_blk", "ext4"]),
         Source::Disk { volumes, .. } => {
             wanted.push("virtio_blk");
             wanted.extend(volumes.iter().map(|volume| volume.kind.name()));
@@ -201,7 +220,12 @@ mod tests {
         for name in names {
             fs::write(directory.join(format!("kernel/{name}.ko")), name).unwrap();
         }
-        Kernel { image: directory.join("vmlinuz"), release: "6.1".into(), modules: Some(directory.to_owned()) }
+        Kernel {
+            image: directory.join("vmlinuz"),
+            release: "6.1".into(),
+            modules: Some(directory.to_owned()),
+            root: "/".into(),
+        }
     }
 
     const ROOT: Source<'_> = Source::Share { tag: "root", upper: Upper::Memory };

@@ -2,8 +2,9 @@
 
 use driver_core::guest_files::Change;
 use driver_core::network::Attachment;
+use driver_core::spec::STORE;
 
-use super::{Contents, Place, Share, Source, Upper};
+use super::{Contents, Place, Scratch, Share, Source, Upper};
 
 /// The words of a plan, each ended by a NUL.
 #[derive(Debug, Default)]
@@ -38,6 +39,10 @@ impl Plan {
                 };
                 plan.step(&["overlay", tag, upper])?;
             }
+            Source::Empty { device, .. } => {
+                plan.step(&["wait", device])?;
+                plan.step(&["empty", device])?;
+            }
             Source::Disk { device, volumes } => {
                 let devices = volumes.iter().map(|volume| volume.device(device));
                 let kinds = volumes.iter().map(|volume| volume.kind.name());
@@ -51,6 +56,9 @@ impl Plan {
             }
         }
         plan.step(&["enter"])?;
+        if let Source::Empty { store, .. } = &contents.root {
+            plan.step(&["share", store, STORE])?;
+        }
         for Share { place, target } in contents.shares {
             match place {
                 Place::Tag(tag) => plan.step(&["share", tag, target])?,
@@ -60,8 +68,9 @@ impl Plan {
                 }
             }
         }
-        for target in contents.scratch {
-            plan.step(&["scratch", target])?;
+        for Scratch { target, mode, changes } in contents.scratch {
+            plan.step(&["scratch", target, &format!("{mode:o}")])?;
+            changes.iter().try_for_each(|change| plan.change(change))?;
         }
         if let Some(Change::Write { path, content, .. }) = contents.changes.last() {
             plan.step(&["unless", path, content])?;
@@ -142,7 +151,7 @@ mod tests {
             root: Source::Share { tag: "root", upper: Upper::Disk("/dev/vda") },
             attachments: &[attachment],
             shares: &shares,
-            scratch: &["/tmp"],
+            scratch: &[Scratch { target: "/run", mode: 0o755, changes: &[Change::write("/run/x", "x")] }],
             modes: &[("/tmp", 0o1777)],
             changes: &changes,
             inits: &["/sbin/init", "/init"],
@@ -165,7 +174,8 @@ mod tests {
                 Step::Share { tag: "modules", target: "/lib/modules/6.1" },
                 Step::Wait { path: "/dev/vdb" },
                 Step::Volume { device: "/dev/vdb", target: "/data" },
-                Step::Scratch { target: "/tmp" },
+                Step::Scratch { target: "/run", mode: "755" },
+                Step::File(read::Change::Write { path: "/run/x", mode: 0o644, content: "x" }),
                 Step::Unless { path: "/etc/machine-id", content: "id\n" },
                 Step::File(read::Change::Mode { path: "/tmp", mode: 0o1777 }),
                 Step::File(read::Change::Remove { path: "/a b" }),
@@ -194,6 +204,31 @@ mod tests {
                 Step::Disk { device: "/dev/vda2", kind: "btrfs", inits: vec!["/init"] },
                 Step::Enter,
                 Step::Execute { inits: vec!["/init"] },
+            ]
+        );
+    }
+
+    #[test]
+    fn a_root_that_is_empty_has_a_store() {
+        let root = Source::Empty { device: "/dev/vda", store: "root" };
+        let contents = Contents {
+            root,
+            attachments: &[],
+            shares: &[],
+            scratch: &[],
+            modes: &[],
+            changes: &[],
+            inits: &["/nix/store/x/init"],
+        };
+        let plan = Plan::of(&contents, &[]).unwrap();
+        assert_eq!(
+            read::Plan::parse(&plan).unwrap().steps[1..],
+            [
+                Step::Wait { path: "/dev/vda" },
+                Step::Empty { device: "/dev/vda" },
+                Step::Enter,
+                Step::Share { tag: "root", target: "/nix/store" },
+                Step::Execute { inits: vec!["/nix/store/x/init"] },
             ]
         );
     }

@@ -27,6 +27,8 @@ pub struct Kernel {
     pub release: String,
     /// The directory with `modules.dep`: what the guest knows as `/lib/modules/RELEASE`. Without one, all that a guest needs must be built in.
     pub modules: Option<PathBuf>,
+    /// The directory in which absolute links among the modules begin: `/`, but for a Nix store that is elsewhere.
+    pub root: PathBuf,
 }
 
 impl Kernel {
@@ -36,7 +38,16 @@ impl Kernel {
         let places = places(image, &release);
         let modules = places.iter().find(|place| place.join("modules.dep").is_file());
         let modules = modules.map(|modules| modules.canonicalize().map_err(KernelError::unreadable(modules)));
-        Ok(Self { image: image.to_owned(), release, modules: modules.transpose()? })
+        Ok(Self { image: image.to_owned(), release, modules: modules.transpose()?, root: "/".into() })
+    }
+
+    /// The kernel in a file, with its modules in a directory like `lib/modules`. Absolute links among these begin in `root`.
+    pub(crate) fn with_modules(image: &Path, modules: &Path, root: &Path) -> Result<Self, KernelError> {
+        let release = header::release(image)?;
+        let modules = modules.join(&release);
+        let list = modules.join("modules.dep");
+        fs::metadata(&list).map_err(KernelError::unreadable(&list))?;
+        Ok(Self { image: image.to_owned(), release, modules: Some(modules), root: root.to_owned() })
     }
 
     /// A warning for a kernel without modules: it boots only if nothing that the guest needs is one.

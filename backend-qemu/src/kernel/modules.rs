@@ -6,6 +6,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use driver_core::spec::resolve_within;
+
 use super::{Kernel, KernelError};
 
 /// The modules of a kernel, as depmod(8) has listed them.
@@ -14,6 +16,8 @@ pub struct Modules {
     release: String,
     /// None where all that anybody asks for is taken for built in.
     directory: Option<PathBuf>,
+    /// Where absolute links begin.
+    root: PathBuf,
     /// By name, what `modules.dep` says: the file, and the files that it needs, the innermost last.
     loadable: HashMap<String, (PathBuf, Vec<PathBuf>)>,
     built_in: HashSet<String>,
@@ -41,6 +45,7 @@ impl Modules {
         Self {
             release: kernel.release.clone(),
             directory: kernel.modules.clone(),
+            root: kernel.root.clone(),
             loadable: loadable.collect(),
             built_in: built_in.lines().map(|file| name(Path::new(file))).collect(),
         }
@@ -54,7 +59,8 @@ impl Modules {
             let name = name(Path::new(module));
             match self.loadable.get(&name) {
                 Some((file, needs)) => {
-                    for file in needs.iter().rev().chain([file]).map(|file| directory.join(file)) {
+                    for file in needs.iter().rev().chain([file]) {
+                        let file = self.follow(directory.join(file));
                         if !files.contains(&file) {
                             files.push(file);
                         }
@@ -68,6 +74,15 @@ impl Modules {
             }
         }
         Ok(files)
+    }
+
+    /// The file that a path leads to. One that leads nowhere stays, for whoever opens it to tell.
+    fn follow(&self, path: PathBuf) -> PathBuf {
+        if self.root == Path::new("/") {
+            return path;
+        }
+        let inside = path.strip_prefix(&self.root).unwrap_or(&path);
+        resolve_within(&self.root, inside).unwrap_or(path)
     }
 
     /// Whether the kernel has a module, built in or not.
@@ -122,7 +137,7 @@ kernel/drivers/char/hw_random/virtio-rng.ko: kernel/drivers/virtio/virtio_ring.k
 ";
 
     fn modules() -> Modules {
-        let kernel = Kernel { image: "/k".into(), release: "6.1".into(), modules: Some("/m".into()) };
+        let kernel = Kernel { image: "/k".into(), release: "6.1".into(), modules: Some("/m".into()), root: "/".into() };
         Modules::parse(&kernel, DEPENDENCIES, "kernel/fs/ext4/ext4.ko\nkernel/drivers/tty/hvc/hvc-console.ko\n")
     }
 
@@ -147,7 +162,7 @@ kernel/drivers/char/hw_random/virtio-rng.ko: kernel/drivers/virtio/virtio_ring.k
 
     #[test]
     fn a_kernel_without_modules_is_taken_to_have_all() {
-        let kernel = Kernel { image: "/k".into(), release: "6.1".into(), modules: None };
+        let kernel = Kernel { image: "/k".into(), release: "6.1".into(), modules: None, root: "/".into() };
         assert_eq!(Modules::of(&kernel).unwrap().files(&["virtio_pci", "9p"]).unwrap(), [""; 0].map(PathBuf::from));
     }
 

@@ -25,6 +25,7 @@ mod root;
 mod run;
 mod size;
 mod toml;
+mod toplevel;
 mod unit;
 mod value;
 mod vm;
@@ -39,6 +40,7 @@ pub use duration::{InvalidDuration, parse as parse_duration};
 pub use name::python_name;
 pub use nearest::nearest;
 pub use problem::{Problem, Whose, list};
+pub use toplevel::{STORE, Toplevel, resolve_within};
 
 /// Reads the test file at `path`: a Python file with a PEP 723 block, a TOML file or a JSON file, told apart by the extension.
 ///
@@ -221,6 +223,8 @@ pub enum Root {
     Tar(PathBuf),
     /// A disk's image, told by its content.
     Image(Image),
+    /// A NixOS system in a store, told by what is in its directory. It fills a root that is empty at first.
+    Toplevel(Toplevel),
 }
 
 /// The image of a disk. Its file is never written to, nor are those that it is based on.

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::file::{absolute, regular};
 use super::report::{Report, list, quote};
 use super::value::Value;
-use super::{Image, Root, image, path, raw};
+use super::{Image, Root, image, path, raw, toplevel};
 
 /// Where an init can be: what systemd-nspawn tries, and where NixOS has it.
 const INITS: [&str; 4] = ["sbin/init", "lib/systemd/systemd", "usr/lib/systemd/systemd", "init"];
@@ -35,6 +35,7 @@ pub(super) fn read(value: &Value, directory: &Path, report: &mut Report<'_>) -> 
             report.path(&path, &error, CURE);
             None
         }
+        Ok(found) if found.is_dir() && toplevel::is_one(&path) => toplevel::read(&path, report).map(Root::Toplevel),
         Ok(found) if found.is_dir() => {
             check_directory(&path, report);
             Some(Root::Directory(absolute(path)))
@@ -62,8 +63,13 @@ fn check_directory(path: &Path, report: &mut Report<'_>) {
     match File::open(path).and_then(|root| Ok(has_init(root.as_fd())?)) {
         Ok(true) => {}
         Ok(false) => report.problem(
-            format!("{} has no init", quote(&path.to_string_lossy())),
-            format!("give a root with systemd: one of {} must be a program", list(&INITS)),
+            format!(
+                "{} is no system: none of {} is a program in it, as in a distribution's root, and it has no `init` beside `nixos-version`, \
+                 as a NixOS system has",
+                quote(&path.to_string_lossy()),
+                list(&INITS)
+            ),
+            "give a root with systemd, or what a NixOS configuration builds as `system.build.toplevel`",
         ),
         Err(error) => report.path(path, &error, "run as a user who may read it"),
     }
@@ -103,9 +109,9 @@ fn open_within(root: BorrowedFd<'_>, path: &str) -> rustix::io::Result<OwnedFd> 
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    use super::super::ImageFormat;
     use super::super::qcow2::tests::sample;
     use super::super::raw::tests::partitioned;
+    use super::super::{ImageFormat, Toplevel};
     use super::*;
 
     /// A directory with programs, other files and links as a root could have them.
@@ -156,8 +162,8 @@ mod tests {
     #[test]
     fn roots_are_told_apart_by_what_is_there() {
         let files = tree(
-            &["good/sbin/init"],
-            &["bad/x", "a.tar", "b.tar.zst", "text"],
+            &["good/sbin/init", "nix/store/x/init"],
+            &["nix/store/x/nixos-version", "bad/x", "a.tar", "b.tar.zst", "text"],
             &[("c.tar", "/dev/null"), ("null", "/dev/null"), ("link", "disk")],
         );
         let at = |name: &str| files.path().join(name);
@@ -170,6 +176,7 @@ mod tests {
             ("host", Some(Root::Host), ""),
             ("good", Some(Root::Directory(at("good"))), ""),
             (at("good").to_str().unwrap(), Some(Root::Directory(at("good"))), ""),
+            ("nix/store/x", Some(Root::Toplevel(Toplevel { store: at("nix/store"), path: "x".into() })), ""),
             ("a.tar", Some(Root::Tar(at("a.tar"))), ""),
             ("b.tar.zst", Some(Root::Tar(at("b.tar.zst"))), ""),
             ("disk.tar", Some(Root::Tar(at("disk.tar"))), ""),
@@ -179,7 +186,7 @@ mod tests {
             ("", None, "the path is empty"),
             ("~/disk", None, "`~/disk`: `~` means no home directory here"),
             ("missing", None, "missing` does not exist; give \"host\", a directory, a tar file or a disk image"),
-            ("bad", Some(Root::Directory(at("bad"))), "bad` has no init"),
+            ("bad", Some(Root::Directory(at("bad"))), "bad` is no system: none of `sbin/init`, "),
             ("cut.qcow2", None, "cut.qcow2` is a truncated qcow2 image"),
             ("text", None, "text` is empty; copy or download it anew"),
             ("null", None, "null` cannot be read: it is no regular file"),
