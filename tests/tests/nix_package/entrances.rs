@@ -1,9 +1,12 @@
 //! The ways in: the flake, and `nix/` for those without.
 
-use serde_json::json;
+use std::fs;
+
+use serde_json::{Value, json};
 use tandem_tests::TestResult;
 
-use crate::nix::Nix;
+use crate::nix::{Nix, project};
+use crate::source::files;
 
 /// The outputs of the flake, with the stand-in for nixpkgs.
 const FLAKE: &str = "
@@ -59,6 +62,67 @@ fn the_flake_has_what_flakes_have() -> TestResult {
     for program in ["cargo", "rustc", "clippy", "qemu_test", "systemd"] {
         assert!(value["shell"].as_array().is_some_and(|programs| programs.contains(&json!(program))), "{value}");
     }
+    Ok(())
+}
+
+/// Nix itself evaluates it: without what the environment says, and with another flake in the place of nixpkgs.
+#[test]
+fn the_flake_is_one_to_nix() -> TestResult {
+    let Some(nix) = Nix::find() else { return Ok(()) };
+    let directory = tempfile::tempdir()?;
+    let (own, other, store) =
+        (directory.path().join("tandem"), directory.path().join("nixpkgs"), directory.path().join("store"));
+    for place in [&own, &other, &store] {
+        fs::create_dir(place)?;
+    }
+    for file in files(&project().join("nix"))? {
+        let to = own.join("nix").join(&file);
+        fs::create_dir_all(to.parent().ok_or("a file lies nowhere")?)?;
+        fs::copy(project().join("nix").join(&file), to)?;
+    }
+    for file in ["flake.nix", "Cargo.toml", "Cargo.lock"] {
+        fs::copy(project().join(file), own.join(file))?;
+    }
+    fs::write(other.join("stub.nix"), include_str!("stub.nix"))?;
+    let nixpkgs = "{ outputs = { self }: {
+        lib = (import ./stub.nix { }).lib;
+        legacyPackages = builtins.mapAttrs (system: _: import ./stub.nix { inherit system; }) {
+          x86_64-linux = null;
+          aarch64-linux = null;
+        }; }; }";
+    fs::write(other.join("flake.nix"), nixpkgs)?;
+    let place = store.to_str().ok_or("a directory's name is no text")?;
+    let (input, flake) = (format!("path:{}", other.display()), format!("path:{}#packages", own.display()));
+    let output = nix.run(
+        &[directory.path()],
+        &[
+            "nix",
+            "--extra-experimental-features",
+            "nix-command flakes",
+            "--option",
+            "substituters",
+            "",
+            "--store",
+            place,
+            "eval",
+            "--json",
+            "--no-write-lock-file",
+            "--override-input",
+            "nixpkgs",
+            &input,
+            &flake,
+            "--apply",
+            "builtins.mapAttrs (_: builtins.mapAttrs (_: package: package.name))",
+        ],
+    )?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let packages = json!({
+        "default": format!("tandem-{}", env!("CARGO_PKG_VERSION")),
+        "tandem": format!("tandem-{}", env!("CARGO_PKG_VERSION")),
+        "test-driver": "tandem-test-driver",
+    });
+    let value: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(value, json!({"aarch64-linux": packages, "x86_64-linux": packages}));
     Ok(())
 }
 

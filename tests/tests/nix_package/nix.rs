@@ -72,7 +72,7 @@ impl Nix {
     }
 
     /// Runs a program of Nix.
-    fn run(&self, directories: &[&Path], command: &[&str]) -> io::Result<Output> {
+    pub(crate) fn run(&self, directories: &[&Path], command: &[&str]) -> io::Result<Output> {
         let work = tempfile::tempdir()?;
         let directories: Vec<_> = directories.iter().map(|directory| directory.display().to_string()).collect();
         Command::new("timeout")
