@@ -9,7 +9,7 @@ use crate::nix::{Nix, project};
 use crate::source::files;
 
 /// The outputs of the flake, with the stand-in for nixpkgs.
-const FLAKE: &str = "
+pub(crate) const FLAKE: &str = "
     outputs = (import /project/flake.nix).outputs { self = outputs; inherit nixpkgs; };
     nixpkgs = {
       lib = (stub { }).lib // { nixosSystem = arguments: {

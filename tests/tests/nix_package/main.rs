@@ -10,6 +10,8 @@ mod installed;
 #[cfg(test)]
 mod nix;
 #[cfg(test)]
+mod parts;
+#[cfg(test)]
 mod recorded;
 #[cfg(test)]
 mod source;
