@@ -106,7 +106,8 @@ pub fn add_program(directory: &Path, name: &str) -> io::Result<()> {
     Ok(())
 }
 
-pub(crate) fn cache() -> io::Result<PathBuf> {
+/// Where roots, and what else takes long to build, stay for the next test: in the user's cache.
+pub fn cache() -> io::Result<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
     let cache = cache.unwrap_or_else(std::env::temp_dir).join("tandem-tests");

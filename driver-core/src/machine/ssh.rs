@@ -125,10 +125,10 @@ impl Machine {
 /// The command of a shell that logs in through the socket.
 fn command(socket: &Path, machine: &str) -> String {
     let socket = word(&socket.to_string_lossy());
-    let connect = if has_program("socat") || !has_program("nc") {
-        format!("socat - UNIX-CLIENT:{socket}")
-    } else {
-        format!("nc -U {socket}")
+    // By its whole path: the driver may find more programs than whoever types the command.
+    let connect = match (find("socat"), find("nc")) {
+        (None, Some(nc)) => format!("{nc} -U {socket}"),
+        (socat, _) => format!("{} - UNIX-CLIENT:{socket}", socat.as_deref().unwrap_or("socat")),
     };
     // The machine is new each time, and so are its keys.
     let keys = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR";
@@ -142,9 +142,11 @@ fn word(text: &str) -> String {
     if text.bytes().all(plain) { text.to_owned() } else { quote(text) }
 }
 
-fn has_program(name: &str) -> bool {
+/// A program on the `PATH`, as a word of a command line.
+fn find(name: &str) -> Option<String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
+    let mut places = std::env::split_paths(&path).map(|directory| directory.join(name));
+    places.find(|file| file.is_file()).map(|file| word(&file.to_string_lossy()))
 }
 
 /// Connects to the guest's SSH server through the socket of a device for `AF_VSOCK`, which is told the port in a line.
@@ -207,9 +209,13 @@ mod tests {
         let words: Vec<&str> = said.lines().collect();
         assert_eq!((words[1], *words.last().unwrap()), ("User=root", "web"));
         let proxy = words.iter().find_map(|word| word.strip_prefix("ProxyCommand=")).unwrap().replace("%%", "%");
-        let script = format!("socat() {{ echo \"$2\"; }}; nc() {{ echo \"UNIX-CLIENT:$2\"; }}; {proxy}");
+        let (program, arguments) = proxy.split_once(' ').unwrap();
+        let program = Path::new(program);
+        assert!(["socat", "nc"].map(Path::new).contains(&Path::new(program.file_name().unwrap())), "{proxy}");
+        assert!(program.is_absolute() || find("socat").or(find("nc")).is_none(), "{proxy}");
+        let script = format!("connect() {{ echo \"${{2#UNIX-CLIENT:}}\"; }}; connect {arguments}");
         let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
-        assert_eq!(String::from_utf8(output.stdout).unwrap(), "UNIX-CLIENT:/run/a b/it's 5%/web.ssh\n");
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "/run/a b/it's 5%/web.ssh\n");
     }
 
     #[tokio::test]
