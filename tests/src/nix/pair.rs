@@ -68,7 +68,9 @@ struct Network(Child);
 impl Network {
     fn new() -> io::Result<Self> {
         let mut unshare = Command::new("unshare");
-        let child = unshare.args(["--net", "sleep", "infinity"]).stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+        // Not longer than this thread, whatever ends that.
+        unshare.args(["--net", "setpriv", "--pdeathsig", "KILL", "sleep", "infinity"]);
+        let child = unshare.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
         let network = Self(child);
         let (own, deadline) = (read_link(namespace("self"))?, Instant::now() + Duration::from_secs(10));
         while read_link(namespace(&network.0.id().to_string()))? == own {
