@@ -62,7 +62,7 @@ pub fn privilege() -> &'static Privilege {
         if rustix::process::geteuid().is_root() {
             Privilege::Root
         } else {
-            Privilege::None { why: "this program did not ask for any at its start".into(), mark: None }
+            Privilege::None { why: "this user may not make any".into(), mark: None }
         }
     })
 }
@@ -85,8 +85,11 @@ fn probe() -> io::Result<()> {
         0 => Ok(()),
         status => {
             let what = KINDS.iter().find(|(kind, _)| *kind == status % 8).map_or("making namespaces", |(_, what)| what);
-            // Which error it was fits into what is left of a status.
-            let error = io::Error::from_raw_os_error(status / 8);
+            // Which error it was mostly fits into what is left of a status.
+            let error = match status / 8 {
+                0 => io::Error::other("an unusual error"),
+                errno => io::Error::from_raw_os_error(errno),
+            };
             Err(io::Error::new(error.kind(), format!("{what} failed: {error}")))
         }
     }
