@@ -11,6 +11,7 @@ mod lans;
 mod launcher;
 mod maker;
 mod namespaces;
+mod needs;
 mod start_all;
 mod state;
 mod vsock;
@@ -44,16 +45,20 @@ use vsock::Vsock;
 pub use directory::IDS;
 pub use maker::{Maker, Wanted};
 pub use namespaces::within;
+pub use needs::{disk, needs};
 pub use start_all::{start_all, start_each};
 pub use state::StateDirectories;
 
 /// What is wrong with a test on this host, all of it, before anything starts. Changes nothing.
 pub fn check(spec: &TestSpec, backends: &[Arc<dyn Backend>]) -> Vec<Problem> {
-    let mut problems = Vec::new();
+    let mut problems = crate::need::problems(&needs(Some(spec)));
     for backend in backends {
-        let machines: Vec<_> = spec.machines.iter().filter(|machine| machine.backend == backend.name()).collect();
+        let machines = machines_of(backend.as_ref(), spec);
         if !machines.is_empty() {
-            problems.extend(backend.preflight(&machines));
+            let lacks = backend.preflight(&machines);
+            // What every run needs, backends may need, too.
+            let lacks: Vec<_> = lacks.into_iter().filter(|problem| !problems.contains(problem)).collect();
+            problems.extend(lacks);
         }
     }
     for machine in spec.machines.iter().filter(|machine| !machine.backend.is_empty()) {
@@ -63,6 +68,11 @@ pub fn check(spec: &TestSpec, backends: &[Arc<dyn Backend>]) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// The machines of a test that a backend makes.
+pub fn machines_of<'a>(backend: &dyn Backend, spec: &'a TestSpec) -> Vec<&'a MachineSpec> {
+    spec.machines.iter().filter(|machine| machine.backend == backend.name()).collect()
 }
 
 fn backend_of(machine: &MachineSpec, backends: &[Arc<dyn Backend>]) -> Result<Arc<dyn Backend>, Problem> {

@@ -1,0 +1,92 @@
+//! Root, and the user ids that it rules over.
+
+use rustix::process::geteuid;
+
+use super::place::ids_here;
+use super::{Cure, EVERY_TEST, Need, Place, Where, nix};
+use crate::run::IDS;
+
+/// Root, for all that makes namespaces and mounts.
+pub fn root() -> Need {
+    root_of(geteuid().as_raw(), Place::current())
+}
+
+fn root_of(user: u32, place: Place) -> Need {
+    const NAME: &str = "root";
+    const PURPOSE: &str = "to make namespaces, mounts and LANs";
+    match (user, place) {
+        (0, Place::Host) => Need::ok(EVERY_TEST, NAME, PURPOSE, "root of this host"),
+        (0, _) => Need::ok(EVERY_TEST, NAME, PURPOSE, "root of a user namespace"),
+        (user, Place::NixBuild) => {
+            Need::missing(EVERY_TEST, NAME, PURPOSE, format!("this build runs as user {user}"), uid_range())
+        }
+        (user, _) => Need::missing(
+            EVERY_TEST,
+            NAME,
+            PURPOSE,
+            format!("this is user {user}, who may not make namespaces and mounts"),
+            Cure::new("run it as root, for example with sudo"),
+        ),
+    }
+}
+
+/// A range of user ids, for those who need all that a system has: `group`.
+pub fn ids(group: &str) -> Need {
+    ids_of(group, ids_here(), Place::current())
+}
+
+fn ids_of(group: &str, ids: u64, place: Place) -> Need {
+    const NAME: &str = "user ids";
+    const PURPOSE: &str = "to give each machine users of its own";
+    let found = format!("{ids} from 0 on in this user namespace");
+    match place {
+        Place::Host => Need::ok(group, NAME, PURPOSE, format!("{IDS} for each machine that no other has")),
+        Place::UserNamespace | Place::NixBuild if ids >= u64::from(IDS) => {
+            Need::ok(group, NAME, PURPOSE, format!("{found}: each machine has the same {IDS}"))
+        }
+        place => {
+            let cure = if place == Place::NixBuild {
+                uid_range()
+            } else {
+                Cure::new(format!(
+                    "enter a user namespace with {IDS} ids, as `unshare --map-auto --map-root-user` makes"
+                ))
+            };
+            Need::missing(group, NAME, PURPOSE, format!("{found}, and a machine needs {IDS}"), cure)
+        }
+    }
+}
+
+/// What gives a Nix build root and a range of ids.
+fn uid_range() -> Cure {
+    nix::uid_range("ask for a range of user ids in the derivation, and have the builder give it, with its sandbox on")
+        .line(Where::Derivation, "requiredSystemFeatures = [ \"uid-range\" ];")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_not_root_is_told_by_where_he_is() {
+        assert!(!root_of(0, Place::Host).is_missing() && !root_of(0, Place::NixBuild).is_missing());
+        let told = root_of(1000, Place::Host).problem().unwrap().to_string();
+        assert!(told.starts_with("every test: root: this is user 1000") && told.ends_with("sudo"), "{told}");
+        let told = root_of(1000, Place::NixBuild).problem().unwrap().to_string();
+        assert!(
+            told.contains("extra-system-features = uid-range") && told.contains("requiredSystemFeatures"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_machine_needs_the_ids_of_a_system() {
+        assert!(!ids_of("containers", 65536, Place::NixBuild).is_missing());
+        assert!(!ids_of("containers", 0, Place::Host).is_missing());
+        let told = ids_of("containers", 1, Place::UserNamespace).problem().unwrap().to_string();
+        assert!(
+            told.starts_with("containers: user ids: 1 from 0 on in this user namespace, and a machine needs 65536")
+        );
+        assert!(ids_of("containers", 0, Place::NixBuild).problem().unwrap().cure.contains("auto-allocate-uids = true"));
+    }
+}
