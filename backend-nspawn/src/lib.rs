@@ -27,6 +27,7 @@ mod guest;
 mod guest_files;
 mod journal;
 mod launch;
+mod needs;
 mod notify;
 mod origin;
 mod preflight;
