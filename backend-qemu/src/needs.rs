@@ -62,7 +62,7 @@ fn e2fsprogs() -> Cure {
     Cure::package("e2fsprogs", "e2fsprogs", "e2fsprogs")
 }
 
-/// A kernel for guests that bring none, with the modules that a guest with a shared root needs. `any` guests may as well bring theirs.
+/// A kernel for guests that bring none. If they are `any`, they may as well bring theirs, and have a shared root, which takes modules.
 fn kernel(any: bool) -> Need {
     const NAME: &str = "kernel";
     const PURPOSE: &str = "VMs boot it that do not name theirs";
@@ -71,27 +71,29 @@ fn kernel(any: bool) -> Need {
             .line(Where::Debian, format!("apt-get install {}", Kernel::package()))
             .line(Where::Fedora, "dnf install kernel-core")
     };
-    match (Kernel::of_host().or_else(Kernel::cached), Kernel::cannot_download()) {
-        (Some(kernel), _) => match initramfs::check(&kernel, &tools::source(None)) {
-            Ok(()) => {
-                let found = format!("Linux {} with the modules it takes ({})", kernel.release, kernel.image.display());
-                Need::ok(GROUP, NAME, PURPOSE, found)
+    let Some(kernel) = Kernel::of_host().or_else(Kernel::cached) else {
+        return match Kernel::cannot_download() {
+            _ if Place::current() == Place::NixBuild => {
+                let cure = Cure::new("name one in the store by the key `kernel`");
+                let need = Need::missing(GROUP, NAME, PURPOSE, "none here, and a build downloads nothing", cure);
+                if any { need.or_limited("none here: VMs have to name theirs") } else { need }
             }
-            Err(error) => Need::limited(GROUP, NAME, PURPOSE, error.to_string(), Cure::new(error.cure())),
-        },
-        (None, _) if Place::current() == Place::NixBuild => {
-            let cure = Cure::new("name one in the store by the key `kernel`");
-            let need = Need::missing(GROUP, NAME, PURPOSE, "none here, and a build downloads nothing", cure);
-            if any { need.or_limited("none here: VMs have to name theirs") } else { need }
-        }
-        (None, None) => {
-            let found = format!("none here: the first run downloads {}", Kernel::package());
-            Need::limited(GROUP, NAME, PURPOSE, found, install())
-        }
-        (None, Some(error)) => {
-            let found = format!("neither the host nor the cache has one, and {error}");
-            Need::missing(GROUP, NAME, PURPOSE, found, Cure { advice: error.cure(), ..install() })
-        }
+            None => {
+                let found = format!("none here: the first run downloads {}", Kernel::package());
+                Need::limited(GROUP, NAME, PURPOSE, found, install())
+            }
+            Some(error) => {
+                let found = format!("neither the host nor the cache has one, and {error}");
+                Need::missing(GROUP, NAME, PURPOSE, found, Cure { advice: error.cure(), ..install() })
+            }
+        };
+    };
+    let shown = format!("Linux {} ({})", kernel.release, kernel.image.display());
+    // Whether it has the modules for a machine's own root is looked at with the machine.
+    match any.then(|| initramfs::check(&kernel, &tools::source(None))) {
+        None => Need::ok(GROUP, NAME, PURPOSE, shown),
+        Some(Ok(())) => Need::ok(GROUP, NAME, PURPOSE, format!("{shown} with the modules it takes")),
+        Some(Err(error)) => Need::limited(GROUP, NAME, PURPOSE, error.to_string(), Cure::new(error.cure())),
     }
 }
 

@@ -82,7 +82,7 @@ pub(crate) enum Command {
     Repl(ReplArgs),
     /// Finds everything that would keep tests from running, and starts nothing.
     Check(CheckArgs),
-    /// Tells what this host, or the sandbox around it, has and lacks for tests, and what to do about it. Starts nothing.
+    /// Tells what this host, or the sandbox around it, has and lacks for tests, and what to do about it. Starts no machine.
     #[command(after_help = DOCTOR, after_long_help = DOCTOR)]
     Doctor(DoctorArgs),
     /// Prints the completions of a shell.
