@@ -1,5 +1,7 @@
 //! Root, and the user ids that it rules over.
 
+use std::fs;
+
 use rustix::process::geteuid;
 
 use super::place::ids_here;
@@ -8,13 +10,35 @@ use crate::run::IDS;
 
 /// Root, for all that makes namespaces and mounts.
 pub fn root() -> Need {
-    root_of(geteuid().as_raw(), Place::current())
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    root_of(geteuid().as_raw(), &lacking(&status), Place::current())
 }
 
-fn root_of(user: u32, place: Place) -> Need {
+/// The rights of root's that namespaces, mounts and LANs take, and their numbers (capabilities(7)).
+const RIGHTS: [(&str, u32); 2] = [("CAP_SYS_ADMIN", 21), ("CAP_NET_ADMIN", 12)];
+
+/// Those that a process lacks, by its /proc/PID/status.
+fn lacking(status: &str) -> Vec<&'static str> {
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let Some(effective) = effective.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()) else {
+        return Vec::new();
+    };
+    RIGHTS.iter().filter(|(_, number)| effective >> number & 1 == 0).map(|(name, _)| *name).collect()
+}
+
+fn root_of(user: u32, lacking: &[&str], place: Place) -> Need {
     const NAME: &str = "root";
     const PURPOSE: &str = "to make namespaces, mounts and LANs";
     match (user, place) {
+        (0, _) if !lacking.is_empty() => Need::missing(
+            EVERY_TEST,
+            NAME,
+            PURPOSE,
+            format!("this root has no {}", lacking.join(", ")),
+            Cure::new(
+                "run it outside of this container, or give the container all rights, as `docker run --privileged` does",
+            ),
+        ),
         (0, Place::Host) => Need::ok(EVERY_TEST, NAME, PURPOSE, "root of this host"),
         (0, _) => Need::ok(EVERY_TEST, NAME, PURPOSE, "root of a user namespace"),
         (user, Place::NixBuild) => {
@@ -69,14 +93,24 @@ mod tests {
 
     #[test]
     fn who_is_not_root_is_told_by_where_he_is() {
-        assert!(!root_of(0, Place::Host).is_missing() && !root_of(0, Place::NixBuild).is_missing());
-        let told = root_of(1000, Place::Host).problem().unwrap().to_string();
+        assert!(!root_of(0, &[], Place::Host).is_missing() && !root_of(0, &[], Place::NixBuild).is_missing());
+        let told = root_of(1000, &[], Place::Host).problem().unwrap().to_string();
         assert!(told.starts_with("every test: root: this is user 1000") && told.ends_with("sudo"), "{told}");
-        let told = root_of(1000, Place::NixBuild).problem().unwrap().to_string();
+        let told = root_of(1000, &["CAP_SYS_ADMIN"], Place::NixBuild).problem().unwrap().to_string();
         assert!(
             told.contains("extra-system-features = uid-range") && told.contains("requiredSystemFeatures"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn a_root_without_its_rights_is_none() {
+        assert_eq!(lacking("Name:\tx\nCapEff:\t000001ffffffffff\n"), [""; 0]);
+        assert_eq!(lacking("CapEff:\t00000000a80425fb\n"), ["CAP_SYS_ADMIN", "CAP_NET_ADMIN"]);
+        assert_eq!(lacking("CapEff:\t00000000a80435fb\n"), ["CAP_SYS_ADMIN"]);
+        assert_eq!(lacking(""), [""; 0]);
+        let told = root_of(0, &["CAP_SYS_ADMIN"], Place::Host).problem().unwrap().to_string();
+        assert!(told.contains("this root has no CAP_SYS_ADMIN") && told.contains("--privileged"), "{told}");
     }
 
     #[test]

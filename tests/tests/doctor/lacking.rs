@@ -87,6 +87,12 @@ fn who_is_not_root_is_told_to_be() -> TestResult {
     assert_eq!(ended.status, 3, "{}", ended.stdout);
     let (verdict, told) = report.need("every test", "root");
     assert!(verdict == "missing" && told.contains("this is user 65534") && told.contains("sudo"), "{told}");
+
+    let ended = run("setpriv", &["--bounding-set=-sys_admin", TANDEM, "doctor", "--json"], &[])?;
+    let report = Report::of(&ended)?;
+    assert_eq!(ended.status, 3, "{}", ended.stdout);
+    let (verdict, told) = report.need("every test", "root");
+    assert!(verdict == "missing" && told.starts_with("this root has no CAP_SYS_ADMIN"), "{told}");
     Ok(())
 }
 
