@@ -7,10 +7,11 @@ use driver_core::backend::{Backend, Descriptors, StartRequest};
 use driver_core::console::Console;
 use driver_core::error::MachineError;
 use driver_core::guest::Guest;
+use driver_core::need::Need;
 use driver_core::spec::{MachineSpec, Problem};
 
 use crate::guest::Container;
-use crate::{argv, nix_build, preflight};
+use crate::{argv, needs, nix_build, preflight};
 
 /// Makes containers with systemd-nspawn.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +31,11 @@ impl Backend for Nspawn {
     }
 
     fn preflight(&self, machines: &[&MachineSpec]) -> Vec<Problem> {
-        preflight::host(machines)
+        driver_core::need::problems(&needs::needs(machines))
+    }
+
+    fn needs(&self, machines: &[&MachineSpec]) -> Vec<Need> {
+        needs::needs(machines)
     }
 
     fn check(&self, machine: &MachineSpec) -> Vec<Problem> {

@@ -27,6 +27,7 @@ mod guest;
 mod guest_files;
 mod journal;
 mod launch;
+mod needs;
 mod nix_build;
 mod notify;
 mod origin;

@@ -1,13 +1,9 @@
-//! What a Nix build needs for containers, and what it takes from them.
+//! What Nix takes from containers: its store, and its builds.
 
-use std::fs;
 use std::path::Path;
 
-use driver_core::run::{IDS, in_initial_user_namespace, in_nix_build};
-use driver_core::spec::{MachineSpec, Problem, Root};
-
-/// The lines of /etc/nix/nix.conf that a builder for containers has.
-const SETTINGS: &str = include_str!("../../nix/nix.conf/containers.conf");
+use driver_core::run::in_nix_build;
+use driver_core::spec::{MachineSpec, Root};
 
 /// Programs that users run as root, by the set-user-ID bit of their files.
 const SET_USER_ID: [&str; 12] = [
@@ -24,37 +20,6 @@ const SET_USER_ID: [&str; 12] = [
     "fusermount",
     "fusermount3",
 ];
-
-/// Why containers cannot run in this Nix build, if it is one.
-pub(crate) fn problem() -> Option<Problem> {
-    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    let root = rustix::process::geteuid().is_root();
-    let message = if !in_nix_build() {
-        return None;
-    } else if in_initial_user_namespace() && root {
-        "this Nix build runs as the host's root, in no sandbox"
-    } else if in_initial_user_namespace() {
-        "this Nix build runs in no sandbox"
-    } else if !root || ids(&map) < u64::from(IDS) {
-        "this Nix build has not the 65536 user ids that they need"
-    } else {
-        return None;
-    };
-    let settings: Vec<&str> = SETTINGS.lines().chain(["sandbox = true"]).collect();
-    Some(Problem::host(
-        "containers",
-        message,
-        format!(
-            "give the derivation requiredSystemFeatures = [ \"uid-range\" ], and the builder, by a Nix daemon, these lines in /etc/nix/nix.conf:\n    {}",
-            settings.join("\n    ")
-        ),
-    ))
-}
-
-/// How many user ids there are, by a process's map of them (`user_namespaces(7)`).
-fn ids(map: &str) -> u64 {
-    map.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok()).sum()
-}
 
 /// What a machine's files have lost, because they lie in a Nix store or are unpacked in a Nix build.
 pub(crate) fn notes(machine: &MachineSpec) -> Vec<String> {
@@ -86,16 +51,9 @@ fn set_user_id(root: &Path) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs;
 
-    #[test]
-    fn ids_are_counted_over_all_ranges() {
-        assert_eq!(ids("         0          0 4294967295\n"), 4_294_967_295);
-        assert_eq!(ids("         0  872415232      65536\n"), 65536);
-        assert_eq!(ids("1000 30001 1\n"), 1);
-        assert_eq!(ids("0 1000 1\n1 100000 65536\n"), 65537);
-        assert_eq!(ids(""), 0);
-    }
+    use super::*;
 
     #[test]
     fn what_lost_its_bit_is_named() {

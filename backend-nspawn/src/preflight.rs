@@ -1,64 +1,16 @@
-//! What a host must have for containers, asked before anything starts.
+//! What keeps a machine from being a container, asked before anything starts.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use driver_core::need::find;
 use driver_core::spec::{MachineSpec, Problem, Root};
 
-use crate::{argv, nix_build, start_script};
+use crate::start_script;
 
 /// Where unit files of a host root are looked for (systemd.unit(5), "Unit File Load Path").
 const UNIT_PATH: [&str; 4] =
     ["/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
-
-/// What the host lacks for these containers together, or for any if there are none.
-pub(crate) fn host(machines: &[&MachineSpec]) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if let Some(problem) = nix_build::problem() {
-        problems.push(problem);
-    } else if !rustix::process::geteuid().is_root() {
-        problems.push(Problem::host(
-            "containers",
-            "they need root, to make namespaces and mounts",
-            "run it as root, for example with sudo",
-        ));
-    }
-    // A start script brings what its machine needs.
-    if !machines.is_empty() && machines.iter().all(|machine| machine.start_script.is_some()) {
-        return problems;
-    }
-    if argv::find().is_none() {
-        problems.push(Problem::host(
-            "containers",
-            "systemd-nspawn is not on the PATH",
-            "install it: `apt-get install systemd-container` on Debian, `dnf install systemd-container` on Fedora",
-        ));
-    }
-    for (namespace, option) in [("user", "USER_NS"), ("pid", "PID_NS"), ("net", "NET_NS"), ("cgroup", "CGROUPS")] {
-        if !Path::new("/proc/self/ns").join(namespace).exists() {
-            problems.push(Problem::host(
-                "containers",
-                format!("this kernel has no {namespace} namespaces"),
-                format!("use a kernel with CONFIG_{option}"),
-            ));
-        }
-    }
-    if fs::read_to_string("/proc/sys/user/max_user_namespaces").is_ok_and(|limit| limit.trim() == "0") {
-        problems.push(Problem::host(
-            "containers",
-            "this host allows no user namespaces",
-            "raise the limit, for example with `sysctl user.max_user_namespaces=10000`",
-        ));
-    }
-    if !fs::read_to_string("/proc/filesystems").is_ok_and(|text| text.lines().any(|line| line.ends_with("\toverlay"))) {
-        problems.push(Problem::host(
-            "containers",
-            "this kernel has no overlay file system",
-            "load it with `modprobe overlay`, or use a kernel with CONFIG_OVERLAY_FS",
-        ));
-    }
-    problems
-}
 
 /// What keeps this machine from being a container here.
 pub(crate) fn machine(machine: &MachineSpec) -> Vec<Problem> {
@@ -123,12 +75,6 @@ fn has_unit(unit: &str) -> bool {
         let exists = |name: &str| fs::symlink_metadata(directory.join(name)).is_ok();
         exists(unit) || template.as_deref().is_some_and(exists)
     })
-}
-
-fn find(program: &str) -> Option<PathBuf> {
-    std::env::split_paths(&std::env::var_os("PATH")?)
-        .map(|directory| directory.join(program))
-        .find(|path| path.is_file())
 }
 
 #[cfg(test)]

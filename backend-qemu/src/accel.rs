@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
+use driver_core::need::{Cure, Need, Place, Where, nix};
 use driver_core::spec::{Accel as Asked, Problem};
 
 use crate::arch::Arch;
@@ -66,9 +67,32 @@ pub fn choose(asked: Asked, arch: &Arch, host: &Host) -> Result<(Accel, String),
     }
 }
 
-fn cure(arch: &Arch, host: &Host) -> String {
+/// KVM, for VMs of `group`, which run without it, too.
+pub(crate) fn need(group: &str, arch: &Arch, host: &Host) -> Need {
+    const NAME: &str = "KVM";
+    const PURPOSE: &str = "to run guests at the speed of this host";
+    let Some(why) = lacking(arch, host) else { return Need::ok(group, NAME, PURPOSE, KVM) };
+    let advice = cure(arch, host);
+    let cure = if Place::current() == Place::NixBuild {
+        let advice = "build it where there is KVM, and have the builder show it to those who ask for the feature";
+        nix::feature(advice, "kvm").line(Where::Derivation, "requiredSystemFeatures = [ \"kvm\" ];")
+    } else if is_refused(arch, host) {
+        Cure::new(advice).line(Where::Shell, format!("chgrp kvm {KVM} && chmod 660 {KVM}"))
+    } else {
+        Cure::new(advice)
+            .line(Where::Shell, "modprobe kvm_intel || modprobe kvm_amd")
+            .line(Where::NixOs, "boot.kernelModules = [ \"kvm-intel\" \"kvm-amd\" ];")
+    };
+    Need::limited(group, NAME, PURPOSE, format!("{why}: guests are emulated, some ten times slower"), cure)
+}
+
+fn is_refused(arch: &Arch, host: &Host) -> bool {
     let refused = host.device.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
-    if refused && is_real(arch, host) {
+    refused && is_real(arch, host)
+}
+
+fn cure(arch: &Arch, host: &Host) -> String {
+    if is_refused(arch, host) {
         return format!(
             "give {KVM} a group of its own that may read and write it, as udev does (`chgrp kvm`, `chmod 660`)"
         );
@@ -133,6 +157,13 @@ mod tests {
         let (_, why) = choose(Asked::Auto, &X86_64, &host(true, "")).unwrap();
         assert_eq!(why, "emulation, because /dev/kvm is there, but the processor has none of the flags vmx, svm");
         assert!(choose(Asked::Kvm, &X86_64, &host(false, "")).unwrap_err().to_string().contains("cannot be opened"));
+    }
+
+    #[test]
+    fn without_kvm_vms_are_slower() {
+        assert_eq!(need("VMs", &X86_64, &host(true, "flags : svm")).found, "/dev/kvm");
+        let need = need("VMs", &X86_64, &host(true, "flags : fpu"));
+        assert!(!need.is_missing() && need.found.contains("emulated") && need.cure.to_string().contains("kvm_amd"));
     }
 
     #[test]

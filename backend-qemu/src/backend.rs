@@ -10,12 +10,12 @@ use driver_core::console::Console;
 use driver_core::error::MachineError;
 use driver_core::event::Level;
 use driver_core::guest::Guest;
+use driver_core::need::Need;
 use driver_core::spec::{MachineSpec, Problem};
 
 use crate::guest::Vm;
-use crate::preflight;
-use crate::start_script;
 use crate::tools::Tools;
+use crate::{needs, preflight, start_script};
 
 /// Makes VMs with QEMU.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +35,11 @@ impl Backend for Qemu {
     }
 
     fn preflight(&self, machines: &[&MachineSpec]) -> Vec<Problem> {
-        preflight::host(machines)
+        driver_core::need::problems(&needs::needs(machines))
+    }
+
+    fn needs(&self, machines: &[&MachineSpec]) -> Vec<Need> {
+        needs::needs(machines)
     }
 
     fn check(&self, machine: &MachineSpec) -> Vec<Problem> {

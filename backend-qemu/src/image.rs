@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use driver_core::need::Cure;
 use driver_core::spec::{Image, ImageFormat, MachineSpec, Problem};
 use rustix::fs::MemfdFlags;
 use serde::Deserialize;
@@ -16,6 +17,11 @@ use crate::volume::{self, NoRoot, Volume};
 
 /// The program that reads and makes images.
 pub(crate) const PROGRAM: &str = "qemu-img";
+
+/// What brings that program.
+pub(crate) fn cure() -> Cure {
+    Cure::package("qemu-utils", "qemu-img", "qemu")
+}
 
 /// What is wrong with an image.
 #[derive(Debug, thiserror::Error)]

@@ -7,6 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+pub(crate) use driver_core::need::find;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::process::{Child, Command};
 
@@ -47,12 +48,6 @@ pub(crate) struct Confined {
 /// Finds virtiofsd.
 pub(crate) fn virtiofsd() -> Option<PathBuf> {
     find("virtiofsd").or_else(|| VIRTIOFSD.iter().map(PathBuf::from).find(|path| path.is_file()))
-}
-
-/// Finds a program on the `PATH`.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file())
 }
 
 /// Starts a virtiofsd that shows `directory`, of which it must have a read-only mount, on a socket at `socket`, which is its owner's alone.

@@ -113,6 +113,15 @@ pub(crate) fn kernel(machine: &MachineSpec) -> Result<Option<Kernel>, KernelErro
     }
 }
 
+/// Whether a machine boots a kernel of the host's, or of the cache.
+pub(crate) fn takes_hosts_kernel(machine: &MachineSpec) -> bool {
+    let brings = match &machine.root {
+        Root::Toplevel(_) => true,
+        root => Kernel::of_host().is_none() && of_root(root).is_some(),
+    };
+    machine.kernel.is_none() && !brings
+}
+
 /// The kernel that a root brings.
 fn of_root(root: &Root) -> Option<Kernel> {
     match root {

@@ -40,8 +40,26 @@ Ctrl-C stops a call, and not the machines; Ctrl-\\ ends everything.
 The prompt is ptpython or IPython where Python has it. The standard one completes with TAB, and keeps what is typed in
 $XDG_STATE_HOME/tandem/repl-history (~/.local/state/tandem/repl-history). Without a terminal, lines are read and run.";
 
+const DOCTOR: &str = "\
+Each thing that is needed is `ok`, `limited` (tests run, with less) or `missing`; `-` stands before what is not needed here.
+Below what is limited or missing stand what it is for, and the lines to run or to write.
+
+Examples:
+  tandem doctor                                    what tests of any kind need
+  tandem doctor hello.py                           what this test needs: its machines, and as many as it has
+  tandem doctor --json | jq '.needs[] | select(.verdict == \"missing\")'
+
+Exit status:
+  0  the tests can run here; without a test: those of at least one backend can
+  2  the command line or a test file is wrong
+  3  a test cannot run here; without a test: none can
+
+With --json, an object is written: `version` (1), `place` (host, user-namespace or nix-build), `needs`, `backends` and `tests`.
+A need has `group`, `name`, `purpose`, `found`, `verdict` (ok, unused, limited or missing) and `cure`: `advice`, and `lines`, each with
+`where` (shell, debian, fedora, nixos, nix-conf, derivation or kernel-command-line) and `lines`. Backends and tests have `name` and `runs`.";
+
 /// Commands with a manual page of their own.
-pub(crate) const MANUAL_PAGES: [&str; 5] = ["run", "repl", "check", "completions", "man"];
+pub(crate) const MANUAL_PAGES: [&str; 6] = ["run", "repl", "check", "doctor", "completions", "man"];
 
 /// Runs integration tests over real machines: containers and VMs on virtual networks, driven by a Python script.
 #[derive(Debug, Parser)]
@@ -64,6 +82,9 @@ pub(crate) enum Command {
     Repl(ReplArgs),
     /// Finds everything that would keep tests from running, and starts nothing.
     Check(CheckArgs),
+    /// Tells what this host, or the sandbox around it, has and lacks for tests, and what to do about it. Starts no machine.
+    #[command(after_help = DOCTOR, after_long_help = DOCTOR)]
+    Doctor(DoctorArgs),
     /// Prints the completions of a shell.
     #[command(after_help = "Example:\n  tandem completions bash > /etc/bash_completion.d/tandem")]
     Completions {
@@ -100,6 +121,32 @@ pub(crate) struct CheckArgs {
     /// Checks the types of the scripts too, by mypy, which the interpreter must have.
     #[arg(long)]
     pub(crate) types: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Test files, to which the look is limited.
+    #[arg(value_name = "TEST", value_hint = ValueHint::FilePath)]
+    pub(crate) tests: Vec<PathBuf>,
+    /// Writes JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Looks only at what this backend needs; puts every machine of a test on it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) backend: Option<String>,
+    /// The Python that runs the scripts, 3.11 or newer: a path or a name on PATH [default: python3]
+    #[arg(long, value_name = "P", value_hint = ValueHint::CommandName)]
+    pub(crate) python: Option<PathBuf>,
+    /// Shows no colours.
+    #[arg(long)]
+    pub(crate) no_color: bool,
+}
+
+impl DoctorArgs {
+    /// The same as tests to be checked.
+    pub(crate) fn as_tests(&self) -> TestArgs {
+        TestArgs { tests: self.tests.clone(), backend: self.backend.clone(), python: self.python.clone() }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -260,6 +307,17 @@ mod tests {
             let Ok(Command::Repl(repl)) = parse(&format!("tandem repl {option} a.py")) else { panic!("{option}") };
             assert_eq!((repl.as_run().debug_hook.as_deref(), repl.test), (hook, PathBuf::from("a.py")));
         }
+    }
+
+    #[test]
+    fn a_doctor_needs_no_test() {
+        let Ok(Command::Doctor(doctor)) = parse("tandem doctor") else { panic!() };
+        assert!(doctor.tests.is_empty() && !doctor.json && !doctor.no_color);
+        let Ok(Command::Doctor(doctor)) = parse("tandem doctor --json a.py b.py --backend vm --no-color") else {
+            panic!()
+        };
+        assert!(doctor.json && doctor.no_color && doctor.as_tests().backend.as_deref() == Some("vm"));
+        assert_eq!(doctor.as_tests().tests, [PathBuf::from("a.py"), PathBuf::from("b.py")]);
     }
 
     #[test]

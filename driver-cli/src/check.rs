@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use driver_core::backend::Backend;
-use driver_core::spec::{self, Problem, TestSpec, nearest};
+use driver_core::need;
+use driver_core::spec::{self, Lan, Problem, TestSpec, nearest};
 use futures::future::join_all;
 use futures::{StreamExt as _, stream};
 
 use crate::args::{CheckArgs, TestArgs};
+use crate::doctor;
 use crate::exit::Status;
 use crate::output::say;
 use crate::report::Report;
@@ -71,6 +73,10 @@ pub(crate) async fn tests(args: &TestArgs, backends: &[Arc<dyn Backend>], report
     let scripts: Vec<_> = scripts.collect();
     for test in &tests {
         report.add(test.file.display(), driver_core::run::check(&test.spec, backends));
+        // Anything else makes do with what there is.
+        if test.spec.lan == Lan::Bridge && test.spec.machines.iter().any(|machine| !machine.vlans.is_empty()) {
+            report.add(test.file.display(), need::problems(&doctor::lan::needs(test.spec.lan).await));
+        }
     }
     for (test, problems) in tests.iter().zip(join_all(scripts).await) {
         let lost = |error| vec![Problem::host("script", format!("checking it failed: {error}"), "")];
@@ -119,7 +125,7 @@ fn names(tests: &[Test], report: &mut Report) {
 }
 
 /// Why `--backend` cannot be followed, if it can't.
-fn unknown(name: &str, backends: &[Arc<dyn Backend>]) -> Option<Problem> {
+pub(crate) fn unknown(name: &str, backends: &[Arc<dyn Backend>]) -> Option<Problem> {
     let known: Vec<_> = backends.iter().map(|backend| backend.name()).collect();
     if known.contains(&name) {
         return None;

@@ -9,11 +9,12 @@
 //! }
 //! ```
 //!
-//! `args` is the command line. `check` finds all that is wrong with tests before anything starts, as a `report`. `run` takes the tests one
+//! `args` is the command line. `check` finds all that is wrong with tests before anything starts, as a `report`; `doctor` shows what the host has, too. `run` takes the tests one
 //! after another, `repl` opens a prompt with one; each is in a `session`: machines, [`script`], record, and the end that a signal or the clock may make (`stop`).
 
 mod args;
 mod check;
+mod doctor;
 mod events;
 mod exit;
 mod failure;
@@ -70,6 +71,7 @@ pub fn main_with(backends: Vec<Arc<dyn Backend>>) -> ExitCode {
         Command::Run(args) => in_runtime(run::run(&args, backends)),
         Command::Repl(args) => in_runtime(repl::repl(&args, backends)),
         Command::Check(args) => in_runtime(check::check(&args, &backends)),
+        Command::Doctor(args) => in_runtime(doctor::doctor(&args, &backends)),
         Command::Completions { shell } => written(pages::completions(shell, &mut io::stdout())),
         Command::Man { command } => written(pages::manual(command.as_deref(), &mut io::stdout())),
     };

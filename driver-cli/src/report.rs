@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use driver_core::spec::Problem;
+use driver_core::spec::{Problem, Whose};
 
 use crate::exit::Status;
 
@@ -31,6 +31,20 @@ impl Report {
     /// What it makes of the program's exit status.
     pub(crate) fn status(&self) -> Status {
         Status::of_problems(self.problems())
+    }
+
+    /// Only those that are theirs to mend.
+    pub(crate) fn only(mut self, whose: Whose) -> Self {
+        for (_, problems) in &mut self.groups {
+            problems.retain(|problem| problem.whose == whose);
+        }
+        self.groups.retain(|(_, problems)| !problems.is_empty());
+        self
+    }
+
+    /// The problems of a test file, of the command line or of the host.
+    pub(crate) fn problems_of(&self, about: &str) -> &[Problem] {
+        self.groups.iter().find(|(name, _)| name == about).map_or(&[], |(_, problems)| problems)
     }
 
     /// Whether nothing is wrong.

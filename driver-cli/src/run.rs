@@ -19,7 +19,7 @@ use crate::session::Session;
 use crate::stop::Stop;
 
 /// Where the output directories are, unless the user says otherwise.
-const OUTPUT: &str = "tandem-out";
+pub(crate) const OUTPUT: &str = "tandem-out";
 
 /// Runs the tests and returns the worst of their statuses. The error is why none was started.
 pub(crate) async fn run(args: &RunArgs, backends: Vec<Arc<dyn Backend>>) -> Result<Status, Report> {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::console::Console;
 use crate::error::MachineError;
 use crate::guest::Guest;
+use crate::need::Need;
 use crate::network::{Attachment, HostEntry};
 use crate::spec::{MachineSpec, Problem, VlanId};
 
@@ -29,6 +30,13 @@ pub trait Backend: Send + Sync {
 
     /// Reports what this host lacks for machines of this kind, and for all of `machines` together, which are those of a test. Changes nothing.
     fn preflight(&self, machines: &[&MachineSpec]) -> Vec<Problem>;
+
+    /// Tells all that machines of this kind need of this host, met or not; what is missing of it is what
+    /// [`preflight`](Backend::preflight) reports, in the same words. Changes nothing. A backend without such a list has only what it lacks.
+    fn needs(&self, machines: &[&MachineSpec]) -> Vec<Need> {
+        let problems = self.preflight(machines).into_iter();
+        problems.map(|problem| Need::of_problem(self.name(), "", problem)).collect()
+    }
 
     /// Reports what of `machine` this backend cannot honour, and what the host lacks for it. Changes nothing.
     fn check(&self, machine: &MachineSpec) -> Vec<Problem>;

@@ -17,8 +17,6 @@ pub struct Entry {
     unit: Value,
     #[serde(rename = "UNIT", default)]
     about: Value,
-    #[serde(rename = "_PID", default)]
-    pid: Value,
     #[serde(rename = "PRIORITY", default)]
     priority: Value,
     #[serde(rename = "__REALTIME_TIMESTAMP", default)]
@@ -45,9 +43,7 @@ impl Entry {
         let unit = text(&self.about).or_else(|| text(&self.unit));
         let priority = self.priority.as_str().and_then(|priority| priority.parse().ok());
         let message = text(&self.message).unwrap_or_default();
-        if self.pid.as_str() == Some("1")
-            && let Some(told) = unit.as_deref().and_then(|unit| not_confined(unit, &message))
-        {
+        if let Some(told) = text(&self.about).and_then(|unit| not_confined(&unit, &message)) {
             recorder.message(Level::Warning, told);
         }
         recorder.record_at(Kind::Journal { message, unit, priority }, micros.map(|micros| micros / 1e6));
@@ -57,7 +53,7 @@ impl Entry {
 /// What is to be told of a unit whose processes systemd could not give the mount namespace that the unit's settings ask for, by what systemd
 /// says of it: `UNIT: Failed at step NAMESPACE spawning PROGRAM: WHY`.
 fn not_confined(unit: &str, message: &str) -> Option<String> {
-    let (_, rest) = message.split_once("Failed at step NAMESPACE spawning ")?;
+    let rest = message.strip_prefix(unit)?.strip_prefix(": Failed at step NAMESPACE spawning ")?;
     let (program, why) = rest.split_once(": ")?;
     Some(format!(
         "{unit} ends with 226/NAMESPACE: systemd could not start {program} in the mount namespace that the unit asks for by settings such as \

@@ -16,6 +16,7 @@ pub mod life;
 pub mod log;
 pub mod machine;
 pub mod mount;
+pub mod need;
 pub mod network;
 pub mod process;
 pub mod run;

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use super::{Kernel, KernelError};
 
 /// The package that stands for the newest kernel for virtual machines on this architecture.
-fn package() -> String {
+pub(super) fn package() -> String {
     match env::consts::ARCH {
         "x86_64" => "linux-image-cloud-amd64".to_owned(),
         "aarch64" => "linux-image-cloud-arm64".to_owned(),

@@ -78,6 +78,11 @@ impl Kernel {
         cache::fill(Self::newest_in)
     }
 
+    /// The package that [`Kernel::download`] takes.
+    pub fn package() -> String {
+        cache::package()
+    }
+
     /// Why [`Kernel::download`] cannot succeed here, as far as it can be told without asking a mirror.
     pub fn cannot_download() -> Option<KernelError> {
         cache::lacking()

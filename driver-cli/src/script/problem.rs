@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use driver_core::spec::{Problem, Whose};
+use driver_core::need::{Cure, EVERY_TEST, Need};
+use driver_core::spec::Problem;
 use serde::Deserialize;
 
 /// What the interpreter says of the script that it was asked to check.
@@ -54,13 +55,22 @@ impl Verdict {
 
 /// An interpreter that cannot be started or does not do what it should. Which one it is was the user's choice if `chosen`.
 pub(super) fn unusable(python: &Path, chosen: bool, why: &str) -> Problem {
-    let (whose, cure) = if chosen {
-        (Whose::User, "name a Python of at least version 3.11 with --python")
-    } else {
-        (Whose::Host, "install python3 of at least version 3.11, or name another interpreter with --python")
-    };
-    Problem { whose, subject: format!("interpreter `{}`", python.display()), message: why.into(), cure: cure.into() }
+    if chosen {
+        let cure = "name a Python of at least version 3.11 with --python";
+        return Problem::user(format!("interpreter `{}`", python.display()), why, cure);
+    }
+    lacking(why).problem().expect("it is missing")
 }
+
+/// The need of an interpreter where there is none that can be used.
+pub(super) fn lacking(why: &str) -> Need {
+    let cure = Cure::package("python3", "python3", "python3");
+    let advice = "install python3 of at least version 3.11, or name another interpreter with --python";
+    Need::missing(EVERY_TEST, "python3", PURPOSE, why, Cure { advice: advice.into(), ..cure })
+}
+
+/// What an interpreter is for.
+pub(super) const PURPOSE: &str = "it runs the scripts";
 
 /// The line of a syntax error, with a mark below the place.
 pub(super) fn excerpt(line: &str, column: Option<u64>) -> String {

@@ -36,6 +36,7 @@ mod tests;
 mod tty;
 mod units;
 
+pub use ocr::tesseract;
 pub use process::Process;
 pub use screen::ScreenTexts;
 pub(crate) use ssh::vsock_sockets;

@@ -11,6 +11,8 @@ use tokio::process::Command;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::need::{self, Cure, Need};
+
 use super::picture::{BadPicture, Reading};
 
 /// How long one run may take. A large screen takes some seconds.
@@ -53,12 +55,18 @@ fn end_with_us() -> std::io::Result<()> {
     Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?)
 }
 
+/// What reads text from the screens of machines of `group`.
+pub fn tesseract(group: &str) -> Need {
+    let cure = Cure::package("tesseract-ocr", "tesseract", "tesseract");
+    let program = Tesseract::find().map(|tesseract| tesseract.program);
+    let need = need::program(group, "tesseract", "it reads text from screens", program, cure);
+    need.or_limited("it is not on the PATH: get_screen_text and wait_for_text fail")
+}
+
 impl Tesseract {
     /// The one on the `PATH`.
     pub(super) fn find() -> Option<Self> {
-        let path = std::env::var_os("PATH")?;
-        let mut programs = std::env::split_paths(&path).map(|directory| directory.join("tesseract"));
-        programs.find(|program| program.is_file()).map(|program| Self { program })
+        need::find("tesseract").map(|program| Self { program })
     }
 
     /// The text in a picture. Cancelling it ends the program.

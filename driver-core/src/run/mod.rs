@@ -12,6 +12,7 @@ mod launcher;
 mod maker;
 mod marked;
 mod namespaces;
+mod needs;
 mod privilege;
 mod sandbox;
 mod start_all;
@@ -48,6 +49,7 @@ pub use directory::IDS;
 pub use maker::{Maker, Wanted};
 pub use marked::Mark;
 pub use namespaces::within;
+pub use needs::{disk, needs};
 pub use privilege::{Privilege, obtain, privilege};
 pub use sandbox::{furnish, in_nix_build};
 pub use start_all::{start_all, start_each};
@@ -58,11 +60,14 @@ const WITHOUT: &str = "its processes see the host's, its LANs are switches in us
 
 /// What is wrong with a test on this host, all of it, before anything starts. Changes nothing.
 pub fn check(spec: &TestSpec, backends: &[Arc<dyn Backend>]) -> Vec<Problem> {
-    let mut problems = Vec::new();
+    let mut problems = crate::need::problems(&needs(Some(spec)));
     for backend in backends {
-        let machines: Vec<_> = spec.machines.iter().filter(|machine| machine.backend == backend.name()).collect();
+        let machines = machines_of(backend.as_ref(), spec);
         if !machines.is_empty() {
-            problems.extend(backend.preflight(&machines));
+            let lacks = backend.preflight(&machines);
+            // What every run needs, backends may need, too.
+            let lacks: Vec<_> = lacks.into_iter().filter(|problem| !problems.contains(problem)).collect();
+            problems.extend(lacks);
         }
     }
     for machine in spec.machines.iter().filter(|machine| !machine.backend.is_empty()) {
@@ -82,6 +87,11 @@ pub fn notes(spec: &TestSpec, backends: &[Arc<dyn Backend>]) -> Vec<String> {
         notes.extend(backend.notes(machine).into_iter().map(|note| format!("machine `{}`: {note}", machine.name)));
     }
     notes
+}
+
+/// The machines of a test that a backend makes.
+pub fn machines_of<'a>(backend: &dyn Backend, spec: &'a TestSpec) -> Vec<&'a MachineSpec> {
+    spec.machines.iter().filter(|machine| machine.backend == backend.name()).collect()
 }
 
 fn backend_of(machine: &MachineSpec, backends: &[Arc<dyn Backend>]) -> Result<Arc<dyn Backend>, Problem> {

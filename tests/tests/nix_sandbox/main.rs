@@ -1,3 +1,5 @@
 //! Machines in the sandbox of a real Nix.
 
+mod build;
+mod containers;
 mod vms;

@@ -1,51 +1,14 @@
 //! VMs: as root of a range of user ids, and as the ordinary user that builds of VMs alone have.
 
-use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use tandem_tests::nix::BUILDER;
 use tandem_tests::upstream::vm::{Machine, Machines};
 use tandem_tests::{TestResult, host_lock, requirement};
 
-const TANDEM: &str = env!("CARGO_BIN_EXE_tandem-under-test");
-
-/// What a build needs besides Nix.
-struct Build<'a> {
-    settings: &'a str,
-    /// System features that it requires, as JSON.
-    features: &'a str,
-    /// What comes before the command.
-    enter: &'a str,
-    command: &'a str,
-    /// Files that the command finds in `$files`.
-    files: &'a [(&'a str, &'a str)],
-    /// Directories of this host that the builder has, and where.
-    binds: &'a [(PathBuf, &'static str)],
-    /// What is done with its result.
-    then: &'a str,
-}
-
-/// Builds it and returns all that was said. None where there is no Nix.
-fn build(build: &Build<'_>) -> TestResult<Option<String>> {
-    let Some(host) = requirement::nix_host() else { return Ok(None) };
-    let mut script = "mkdir -p /root/files\n".to_owned();
-    let mut file =
-        |path: &str, content: &str| writeln!(script, "cat >/root/{path} <<'END-OF-FILE'\n{content}\nEND-OF-FILE");
-    file("enter.sh", build.enter)?;
-    file("build.nix", include_str!("build.nix"))?;
-    for (name, content) in build.files {
-        file(&format!("files/{name}"), content)?;
-    }
-    let arguments = format!("--argstr features '{}' --argstr command '{}'", build.features, build.command);
-    writeln!(script, "nix-build build.nix --arg enter /root/enter.sh {arguments} 2>&1\n{}", build.then)?;
-    let output = host.run_with(Path::new(TANDEM), build.settings, build.binds, &script)?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    Ok(Some(said))
-}
+use crate::build::{Build, build};
 
 /// Two VMs on a LAN, whose root is a store path.
 fn lan(settings: &str, features: &str, enter: &str) -> TestResult<Option<String>> {

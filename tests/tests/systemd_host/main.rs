@@ -83,3 +83,26 @@ fn host_without_its_machined_is_an_error_only_where_it_is_required() -> TestResu
     assert!(said.is_none_or(|said| said.contains("not registered with systemd-machined")));
     Ok(())
 }
+
+#[test]
+fn host_is_looked_at_by_the_doctor() -> TestResult {
+    on_host(
+        r#"
+        verdict() {
+            tandem doctor --json --backend container | python3 -c "
+import json, sys
+report = json.load(sys.stdin)
+[need] = [need for need in report['needs'] if need['name'] == '$1']
+print(need['verdict'], need['found'])
+assert report['backends'] == [{'name': 'container', 'runs': True}], report['backends']"
+        }
+        verdict systemd-machined | grep '^ok '
+        verdict cgroups | grep 'version 2'
+        mv /run/dbus/system_bus_socket /run/dbus/hidden
+        verdict systemd-machined | grep '^limited there is no system bus'
+        mv /run/dbus/hidden /run/dbus/system_bus_socket
+        nothing find /run -maxdepth 1 -name 'tandem*'
+        "#,
+    )
+    .map(drop)
+}
