@@ -210,8 +210,10 @@ fn make(tools: &Tools, request: &StartRequest) -> io::Result<()> {
 
 /// The image of a directory, which all machines of the run share.
 fn pack(directory: &Path, request: &StartRequest) -> io::Result<Image> {
-    let place = request.state.parent().unwrap_or(&request.state).join(PACKED);
-    Ok(Image { path: packed::image(directory, &place)?, format: ImageFormat::Raw })
+    // In the run's own directory, with which it goes; the state may lie elsewhere.
+    let (run, beside) = (request.sockets.parent(), request.state.parent());
+    let place = beside.filter(|beside| run.is_some_and(|run| beside.starts_with(run))).unwrap_or(&request.sockets);
+    Ok(Image { path: packed::image(directory, &place.join(PACKED))?, format: ImageFormat::Raw })
 }
 
 /// Mounts the root's files read-only where virtiofsd shows them.
