@@ -74,7 +74,7 @@ fn overlay(source: &Path, state: &Path, userns: BorrowedFd<'_>, owner: Option<u3
     copy.attach(&lower)?;
     owned_directory(&upper, owner)?;
     owned_directory(&work, owner)?;
-    if ownerless::is_ownerless(source) {
+    if driver_core::ownerless::is_ownerless(source) {
         ownerless::fill(source, &upper)?;
     }
     let mut options = format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());

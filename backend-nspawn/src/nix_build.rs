@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use driver_core::run::in_nix_build;
+use driver_core::need::Place;
 use driver_core::spec::{MachineSpec, Root};
 
 /// Programs that users run as root, by the set-user-ID bit of their files.
@@ -35,7 +35,7 @@ pub(crate) fn notes(machine: &MachineSpec) -> Vec<String> {
                 )
             })
         }
-        Root::Tar(_) if in_nix_build() => Some(
+        Root::Tar(_) if Place::current() == Place::NixBuild => Some(
             "a Nix build can make no set-user-ID files, so programs such as su, sudo and mount work for root alone"
                 .into(),
         ),

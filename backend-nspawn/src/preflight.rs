@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use driver_core::need::find;
+use driver_core::need::{Place, find};
 use driver_core::spec::{MachineSpec, Problem, Root};
 
 use crate::start_script;
@@ -27,7 +27,7 @@ pub(crate) fn machine(machine: &MachineSpec) -> Vec<Problem> {
             "give a directory or a tar file, or use a VM (`backend = \"vm\"`)",
         )),
         Root::Host => {
-            if driver_core::run::in_nix_build() {
+            if Place::current() == Place::NixBuild {
                 problems.push(Problem::user(
                     subject("root"),
                     "a Nix build sees no system of the host's",

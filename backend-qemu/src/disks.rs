@@ -13,6 +13,7 @@ use std::process::Command;
 use driver_core::backend::StartRequest;
 use driver_core::guest_files::machine_id;
 use driver_core::mount::Detached;
+use driver_core::ownerless::MODES;
 use driver_core::spec::{Disk, Image, ImageFormat, MachineSpec, Root};
 
 use crate::guest_files;
@@ -301,7 +302,7 @@ fn archive(tools: &Tools, request: &StartRequest) -> io::Result<Vec<u8>> {
     let init = init.as_deref().map(|init| [init]);
     let shares = modules(tools, &request.machine)
         .map(|_| Share { place, target: format!("/lib/modules/{}", tools.kernel.release) });
-    let modes: &[_] = if packed { &packed::MODES } else { &[] };
+    let modes: &[_] = if packed { &MODES } else { &[] };
     let contents = Contents {
         root: tools.source(root),
         attachments: &request.attachments,

@@ -15,28 +15,18 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use driver_core::run::{Privilege, in_initial_user_namespace, privilege};
+use driver_core::ownerless::is_ownerless;
+use driver_core::run::{Privilege, privilege};
 use driver_core::spec::{MachineSpec, Problem, Root};
-
-/// Modes that a store does not keep and that systems rely on.
-pub(crate) const MODES: [(&str, u32); 5] =
-    [("/tmp", 0o1777), ("/var/tmp", 0o1777), ("/root", 0o700), ("/etc/shadow", 0o640), ("/etc/gshadow", 0o640)];
 
 /// What a guest can write beyond the files, in bytes. The image takes only what is written.
 const ROOM: u64 = 8 << 30;
 
 const BLOCK: u64 = 4096;
 
-/// The owner that stat(2) tells of files whose own is not mapped.
-fn nobody() -> u32 {
-    let text = fs::read_to_string("/proc/sys/fs/overflowuid").unwrap_or_default();
-    text.trim().parse().unwrap_or(65534)
-}
-
 /// Whether the files of this directory cannot be shown to a guest as they are.
 pub(crate) fn has_to_be(directory: &Path) -> bool {
-    *privilege() != Privilege::Root
-        || !in_initial_user_namespace() && fs::metadata(directory).is_ok_and(|found| found.uid() == nobody())
+    *privilege() != Privilege::Root || is_ownerless(directory)
 }
 
 /// What keeps a machine's root from being a guest's here, of those that would have to be packed.

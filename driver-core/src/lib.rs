@@ -18,6 +18,7 @@ pub mod machine;
 pub mod mount;
 pub mod need;
 pub mod network;
+pub mod ownerless;
 pub mod process;
 pub mod run;
 pub mod runtime_files;

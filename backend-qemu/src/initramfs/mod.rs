@@ -37,7 +37,7 @@ pub struct Contents<'a> {
     pub shares: &'a [Share],
     /// Directories that are in memory, whatever the root has there.
     pub scratch: &'a [Scratch<'a>],
-    /// Modes of files and directories of the root, of those that are there.
+    /// Modes of files and directories by their paths below the root, of those that are there.
     pub modes: &'a [(&'a str, u32)],
     /// What is changed in its root's files before its init starts; not if the last one, which must be a file, has been made already: then an
     /// earlier boot has made all.

@@ -76,7 +76,7 @@ impl Plan {
             plan.step(&["unless", path, content])?;
         }
         for (path, mode) in contents.modes {
-            plan.step(&["mode", path, &format!("{mode:o}")])?;
+            plan.step(&["mode", &format!("/{path}"), &format!("{mode:o}")])?;
         }
         for change in contents.changes {
             plan.change(change)?;
@@ -152,7 +152,7 @@ mod tests {
             attachments: &[attachment],
             shares: &shares,
             scratch: &[Scratch { target: "/run", mode: 0o755, changes: &[Change::write("/run/x", "x")] }],
-            modes: &[("/tmp", 0o1777)],
+            modes: &[("tmp", 0o1777)],
             changes: &changes,
             inits: &["/sbin/init", "/init"],
         };

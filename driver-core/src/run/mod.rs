@@ -51,7 +51,7 @@ pub use marked::Mark;
 pub use namespaces::within;
 pub use needs::{disk, needs};
 pub use privilege::{Privilege, obtain, privilege};
-pub use sandbox::{furnish, in_nix_build};
+pub use sandbox::furnish;
 pub use start_all::{start_all, start_each};
 pub use state::StateDirectories;
 

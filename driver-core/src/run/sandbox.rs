@@ -12,12 +12,6 @@ use crate::mount::mount;
 /// Where cgroups are seen.
 const CGROUPS: &str = "/sys/fs/cgroup";
 
-/// Whether this process is part of a Nix build, and not of a shell that Nix opened (nix-shell(1)).
-pub fn in_nix_build() -> bool {
-    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    set("NIX_BUILD_TOP") && !set("IN_NIX_SHELL")
-}
-
 /// Makes what machines need and the sandbox has not, in a mount namespace of this process's own; elsewhere does nothing.
 ///
 /// A process of one thread calls this before anything else: threads that are there already would not see it (`unshare(2)`). Without it

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::event::{Event, Kind, Level, Sink};
+use crate::need::Place;
 use format::Format;
 use spinner::Spinner;
 use writer::Writer;
@@ -54,7 +55,7 @@ impl TerminalSettings {
     pub fn of_stderr(level: Level) -> Self {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         let terminal = io::stderr().is_terminal() && !dumb;
-        let live = terminal && !crate::run::in_nix_build();
+        let live = terminal && Place::current() != Place::NixBuild;
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let consoles = Arc::new(true.into());
         let reader = if live { Reader::Watching } else { Reader::File };
