@@ -100,6 +100,10 @@ move() {
 if [ -n "$distribution" ]; then
     if [ "$(id -u)" != 0 ]; then
         # Without a range of ids, the build can mount as root of a user namespace with one.
+        unshare -U -r -m mount -t tmpfs none "$NIX_BUILD_TOP" 2>/dev/null ||
+            refuse "this build may not mount in a user namespace, so that $distribution cannot be shown where its programs look for it. Let users
+make user namespaces on the machine that builds (kernel.unprivileged_userns_clone=1, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0),
+give \`programs\` in place of \`distribution\`, or have the test ask for \`requiredFeatures.uid-range = true\`."
         entered=1 exec unshare -U -r -m "$shell" ${applet:+"$applet"} -eu "$0"
     fi
     if [ -n "${entered-}" ]; then move; else lay ""; fi

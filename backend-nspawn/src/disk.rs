@@ -75,7 +75,7 @@ fn overlay(source: &Path, state: &Path, userns: BorrowedFd<'_>, owner: Option<u3
     owned_directory(&upper, owner)?;
     owned_directory(&work, owner)?;
     if driver_core::ownerless::is_ownerless(source) {
-        ownerless::fill(source, &upper)?;
+        ownerless::fill(&lower, &upper)?;
     }
     let mut options = format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
     if !driver_core::run::in_initial_user_namespace() {
@@ -97,10 +97,12 @@ fn unpack(archive: &Path, target: &Path, userns: BorrowedFd<'_>) -> io::Result<(
     command.args(["--xattrs", "--exclude=./dev/*", "--exclude=dev/*"]).args(decompression(&file)?);
     command.stdin(file).stdout(Stdio::null()).stderr(Stdio::piped()).current_dir(target);
     let userns = userns.as_raw_fd();
+    // Of modes as they are it is only for directories that the archive does not have.
+    let umask = if set_ids { 0o022 } else { 0 };
     // SAFETY: between fork and exec only system calls are made; the descriptor is open in the parent until the child has started.
     unsafe {
         command.pre_exec(move || {
-            libc::umask(0);
+            libc::umask(umask);
             setns(BorrowedFd::borrow_raw(userns), CloneFlags::CLONE_NEWUSER)?;
             become_root()
         });
@@ -116,7 +118,11 @@ fn unpack(archive: &Path, target: &Path, userns: BorrowedFd<'_>) -> io::Result<(
 
 /// Whether files may have set-user-ID bits. A Nix build's filter of system calls forbids to give them.
 fn may_set_ids(directory: &Path) -> io::Result<bool> {
-    let file = tempfile(directory)?;
+    let file = match tempfile(directory) {
+        // Not every file system has such files; those of builds have.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR)) => return Ok(true),
+        other => other?,
+    };
     match rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(0o4700)) {
         Err(rustix::io::Errno::PERM) => Ok(false),
         other => Ok(other.map(|()| true)?),

@@ -16,6 +16,9 @@ use crate::exec::{NO_SHELL, Shell};
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// How often is looked: for some minutes.
+const LOOKS: u32 = 300;
+
 /// Waits until there is a journal, then prints its entries for ever. The wait's descriptor never has anything to read.
 ///
 /// It goes to the background at once, so that it becomes a child of the machine's own pid 1: systemd-shutdown(8) waits ten seconds for
@@ -50,8 +53,12 @@ async fn read(shell: &Shell, channel: &Channel, recorder: &Recorder, last: &mut 
     let null = || std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").map(OwnedFd::from);
     let fds = [null()?, write, null()?];
     let argv = ["bash", "--norc", "-c", &script(last.as_deref())].map(|word| word.as_bytes().to_vec());
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, mut looks) = (FIRST_PAUSE, 0);
     while shell.start(channel, argv.clone().into(), &fds).await?.ended().await? == NO_SHELL {
+        looks += 1;
+        if looks == LOOKS {
+            return Err(io::Error::other("there is no bash"));
+        }
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }

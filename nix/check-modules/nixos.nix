@@ -10,6 +10,7 @@ in
     warnings = option (types.listOf types.str) [ ];
     boot.isNspawnContainer = option types.bool false;
     documentation.enable = option types.bool true;
+    documentation.info.enable = option types.bool true;
     documentation.nixos.enable = option types.bool true;
     networking.useDHCP = option types.bool true;
     nix.settings = option (types.submodule {

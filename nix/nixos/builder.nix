@@ -39,7 +39,7 @@ in
       ];
       description = ''
         Other features that tests ask for and that this host has. Only those have to be named that its `system-features` lack. By default, Nix
-        has `nixos-test` there, and `kvm` if {file}`/dev/kvm` can be opened.
+        has `nixos-test` there, and `kvm` if {file}`/dev/kvm` can be opened; NixOS names `kvm` on every host, also on those that have none.
       '';
     };
   };
@@ -55,7 +55,7 @@ in
 
       assertions = [
         {
-          assertion = config.nix.settings.sandbox or true == true;
+          assertion = config.nix.settings.sandbox or true != false;
           message = ''
             `tandem.builder.containers.enable` needs `nix.settings.sandbox = true`: Nix has `uid-range` for sandboxed builds only.
           '';

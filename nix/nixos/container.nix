@@ -20,6 +20,8 @@ in
   users.users.root.initialHashedPassword = mkDefault "";
 
   documentation.enable = mkDefault false;
+  # Without DHCP nothing brings the gzip that an index of manuals takes.
+  documentation.info.enable = mkDefault false;
   documentation.nixos.enable = mkDefault false;
 
   system.switch.enable = mkDefault false;

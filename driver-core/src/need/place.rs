@@ -6,6 +6,8 @@ use std::fs;
 
 use serde::Serialize;
 
+use crate::run::{Privilege, in_initial_user_namespace, privilege};
+
 /// Where this process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -21,8 +23,13 @@ pub enum Place {
 impl Place {
     /// Finds it out.
     pub fn current() -> Self {
-        let initial = crate::run::in_initial_user_namespace();
-        Self::of(env::var_os("NIX_BUILD_TOP").as_deref(), env::var_os("IN_NIX_SHELL").is_some(), initial)
+        // One that this process has made for itself is not where it is.
+        let initial = match privilege() {
+            Privilege::OwnNamespace { of_host } => *of_host,
+            _ => in_initial_user_namespace(),
+        };
+        let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
+        Self::of(variable("NIX_BUILD_TOP").as_deref(), variable("IN_NIX_SHELL").is_some(), initial)
     }
 
     /// A shell of Nix's has the variables of a build, too.

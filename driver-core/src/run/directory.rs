@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{FlockOperation, flock};
 
 use super::keeper::{self, Leftovers};
+use super::marked;
 
 /// Ids in one machine's user namespace.
 pub const IDS: u32 = 65536;
@@ -91,6 +92,11 @@ impl RunDirectory {
         cgroups.iter().try_for_each(|path| writeln!(file, "{}", path.display()))
     }
 
+    /// Notes the mark by which the run's processes are found, for the same.
+    pub(super) fn note_mark(&self, mark: &str) -> io::Result<()> {
+        fs::write(self.path.join("mark"), mark)
+    }
+
     /// Claims a block of [`IDS`] host ids for each of `count` machines that no other run of this host has; returns the first id of each.
     pub(super) fn claim_ids(&self, count: usize) -> io::Result<Vec<u32>> {
         let base = self.path.parent().expect("a run's directory lies in the base");
@@ -141,6 +147,9 @@ pub(super) fn sweep(base: &Path) {
         if if unfinished { is_old(&directory) } else { is_dead(&directory) } {
             let cgroups = fs::read_to_string(directory.join("cgroups")).unwrap_or_default();
             let cgroups = cgroups.lines().map(PathBuf::from).collect();
+            if let Ok(mark) = fs::read_to_string(directory.join("mark")) {
+                marked::end_of_driver(&mark, Duration::from_secs(1));
+            }
             keeper::remove(&Leftovers { cgroups, directory, state: Vec::new() });
         }
     }

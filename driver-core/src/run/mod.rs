@@ -193,7 +193,10 @@ impl Run {
         };
         let noted = directory.note_cgroups(cgroups.roots());
         noted.map_err(|error| broken("write to the run's directory", error))?;
-        if let Privilege::None { why, .. } = privilege() {
+        if let Privilege::None { why, mark } = privilege() {
+            if let Some(mark) = mark {
+                directory.note_mark(mark).map_err(|error| broken("write to the run's directory", error))?;
+            }
             recorder.message(Level::Warning, format!("the run has no namespaces of its own: {why}; {WITHOUT}"));
         }
         let namespaces = Namespaces::create(directory.state());

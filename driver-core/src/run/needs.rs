@@ -43,7 +43,7 @@ fn may_make_them(privilege: &Privilege) -> Need {
     const PURPOSE: &str = "to make namespaces, mounts and LANs";
     match privilege {
         Privilege::Root => Need { name: NAME.into(), ..root(EVERY_TEST) },
-        Privilege::OwnNamespace => {
+        Privilege::OwnNamespace { .. } => {
             Need::ok(EVERY_TEST, NAME, PURPOSE, "this user's, in a user namespace of his own: enough for VMs")
         }
         Privilege::None { why, .. } => Need::limited(

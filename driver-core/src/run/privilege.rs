@@ -12,10 +12,14 @@ use nix::mount::MsFlags;
 use nix::sched::{CloneFlags, unshare};
 
 use super::directory::random_name;
+use super::in_initial_user_namespace;
 use crate::process::{Child, Status};
 
 /// In the environment of all that a driver without namespaces starts: the driver's own name for itself, by which its keepers find them.
 pub(super) const MARK: &str = "TANDEM_DRIVER";
+
+/// What stands between the marks of drivers that were started by each other's tests.
+pub(super) const BETWEEN: char = ':';
 
 /// What this process may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +27,10 @@ pub enum Privilege {
     /// It is root, of the host or of a sandbox.
     Root,
     /// It is root in effect, in a user namespace of its own that knows no user but this one.
-    OwnNamespace,
+    OwnNamespace {
+        /// Whether it came from the initial user namespace.
+        of_host: bool,
+    },
     /// It can make no namespaces.
     None {
         /// Why.
@@ -42,18 +49,28 @@ pub fn obtain() -> &'static Privilege {
         if rustix::process::geteuid().is_root() {
             return Privilege::Root;
         }
+        let of_host = in_initial_user_namespace();
         match probe().and_then(|()| enter()) {
-            Ok(()) => Privilege::OwnNamespace,
-            Err(error) => {
-                let mark = random_name().ok();
-                if let Some(mark) = &mark {
-                    // SAFETY: the caller promises that there is no other thread.
-                    unsafe { std::env::set_var(MARK, mark) };
-                }
-                Privilege::None { why: error.to_string(), mark }
-            }
+            Ok(()) => Privilege::OwnNamespace { of_host },
+            Err(error) => Privilege::None { why: error.to_string(), mark: mark() },
         }
     })
+}
+
+/// Marks what this process is going to start. A mark that this process has itself, as one that another driver's test started, comes first.
+fn mark() -> Option<String> {
+    let own = random_name().ok()?;
+    let alone = fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1);
+    if !alone {
+        return None;
+    }
+    let all = match std::env::var(MARK) {
+        Ok(outer) => format!("{outer}{BETWEEN}{own}"),
+        Err(_) => own.clone(),
+    };
+    // SAFETY: there is no other thread that could read the environment meanwhile.
+    unsafe { std::env::set_var(MARK, all) };
+    Some(own)
 }
 
 /// What was [obtained](obtain), or without that what this process is born with.
@@ -62,7 +79,7 @@ pub fn privilege() -> &'static Privilege {
         if rustix::process::geteuid().is_root() {
             Privilege::Root
         } else {
-            Privilege::None { why: "this user may not make any".into(), mark: None }
+            Privilege::None { why: "the program has not asked for them (`run::obtain`)".into(), mark: None }
         }
     })
 }

@@ -63,9 +63,15 @@ impl Toplevel {
         self.store.ancestors().nth(2).unwrap_or(Path::new("/"))
     }
 
+    /// The text of one of its files; none if there is no such file.
+    fn read(&self, name: &str) -> String {
+        let file = self.find(name).ok().filter(|file| file.is_file());
+        file.and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default()
+    }
+
     /// The words that its configuration has for the kernel's command line.
     pub fn kernel_params(&self) -> String {
-        let text = self.find("kernel-params").and_then(fs::read_to_string).unwrap_or_default();
+        let text = self.read("kernel-params");
         text.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 }
@@ -147,7 +153,7 @@ pub(super) fn read(path: &Path, report: &mut Report<'_>) -> Option<Toplevel> {
             "build it with `system.nixos-init.enable = false`",
         );
     }
-    let system = toplevel.find("system").and_then(fs::read_to_string).unwrap_or_default();
+    let system = toplevel.read("system");
     if !runs_here(system.trim(), std::env::consts::ARCH) {
         report.problem(
             format!("{shown} is a NixOS system for {}, and this host is {}", system.trim(), std::env::consts::ARCH),
@@ -164,8 +170,12 @@ fn is_systemd(toplevel: &Toplevel) -> bool {
         return false;
     }
     let same = || -> io::Result<bool> {
-        let (mut init, mut systemd) =
-            (File::open(toplevel.resolve(&init)?)?, File::open(toplevel.find("systemd/lib/systemd/systemd")?)?);
+        let (init, systemd) = (toplevel.resolve(&init)?, toplevel.find("systemd/lib/systemd/systemd")?);
+        // Opening anything else might take for ever.
+        if !init.is_file() || !systemd.is_file() {
+            return Ok(false);
+        }
+        let (mut init, mut systemd) = (File::open(init)?, File::open(systemd)?);
         let (mut one, mut two) = (Vec::new(), Vec::new());
         init.read_to_end(&mut one)?;
         systemd.read_to_end(&mut two)?;

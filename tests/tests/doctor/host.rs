@@ -31,7 +31,7 @@ fn a_host_that_runs_tests_is_told_so() -> TestResult {
         assert!(names.insert((need["group"].to_string(), need["name"].to_string())), "twice: {need}");
     }
     for (group, name) in [
-        ("every test", "root"),
+        ("every test", "rights"),
         ("every test", "python3"),
         ("every test", "disk space"),
         ("every test", "cgroups"),

@@ -55,7 +55,7 @@ fn the_build_of_a_derivation_is_told_what_to_ask_for() -> TestResult {
     let ended = apart(&["--user"], &doctor, &[])?;
     let report = Report::of(&ended)?;
     assert_eq!((ended.status, report.0["place"].as_str()), (3, Some("nix-build")), "{}", ended.stdout);
-    let (verdict, told) = report.need("every test", "root");
+    let (verdict, told) = report.need("containers", "root");
     assert_eq!(verdict, "missing");
     for line in [
         "requiredSystemFeatures = [ \"uid-range\" ];",

@@ -154,6 +154,7 @@ fn all_of_a_container_is_a_default() -> TestResult {
     for (path, default) in [
         ("/users/users/root/initialHashedPassword", json!("")),
         ("/documentation/enable", json!(false)),
+        ("/documentation/info/enable", json!(false)),
         ("/documentation/nixos/enable", json!(false)),
         ("/system/switch/enable", json!(false)),
         ("/systemd/services/backdoor/enable", json!(true)),

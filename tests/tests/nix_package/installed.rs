@@ -19,8 +19,7 @@ const TANDEM: &str = env!("CARGO_BIN_EXE_tandem-under-test");
 const SITE: &str = "lib/python3.11/site-packages";
 
 /// The programs of the packages that package.nix takes from nixpkgs, as this host has them.
-const PROGRAMS: [(&str, &[&str]); 13] = [
-    ("python3-env", &["python3"]),
+const PROGRAMS: [(&str, &[&str]); 12] = [
     ("coreutils", &["sleep"]),
     ("gnutar", &["tar"]),
     ("gzip", &["gzip"]),
@@ -78,6 +77,10 @@ fn install(nix: &Nix) -> TestResult<Installed> {
             }
         }
     }
+    // Itself, and not a script that chooses one of several.
+    let itself = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output()?;
+    fs::create_dir_all(at("python3-env/bin"))?;
+    symlink(String::from_utf8(itself.stdout)?.trim(), at("python3-env/bin/python3"))?;
     // This host has it where it is found without a `PATH`, too. That one is not meant.
     let virtiofsd = find("virtiofsd").map(|program| program.display().to_string()).unwrap_or_default();
     let script = format!(": >{} && exec {virtiofsd} \"$@\"", at("virtiofsd-ran").display());

@@ -166,7 +166,7 @@ fn what_an_ordinary_user_cannot_have_is_told_before_anything_starts() -> TestRes
     for told in [
         "machine `of-host`: key `root`: the host's files are not this user's to show; give it a root of its own",
         "machine `unpacked`: key `root`: unpacking it with its owners needs root",
-        "containers: they need root",
+        "containers: root: this is user ",
     ] {
         assert!(ended.stderr.contains(told), "{told}: {}", ended.stderr);
     }
