@@ -21,6 +21,7 @@ for node in null zero full random urandom tty; do
     touch "$root/dev/$node"
     mount --bind "/dev/$node" "$root/dev/$node"
 done
+ln -s /proc/self/fd "$root/dev/fd"
 while read -r directory; do
     [ -n "$directory" ] || continue
     mkdir -p "$root$directory"
