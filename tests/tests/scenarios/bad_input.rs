@@ -40,7 +40,7 @@ fn each_mistake_in_a_test_is_named_with_its_cure() -> TestResult {
         ("unit = [\"a.service\"]", &["`unit`", "unknown key", "did you mean `units`"]),
         ("vlans = [256]", &["machine `m`", "256", "1 to 255"]),
         ("root = \"/no/such/root\"", &["machine `m`", "/no/such/root", "does not exist"]),
-        (&no_init, &["machine `m`", "no init", "systemd"]),
+        (&no_init, &["machine `m`", "is no system", "systemd"]),
         ("units = [\"no-such.service\"]", &["machine `m`", "no-such.service"]),
         ("devices = [\"/dev/no-such\"]", &["machine `m`", "/dev/no-such", "does not exist"]),
         ("binds = [\"/no/such:/data\"]", &["machine `m`", "/no/such", "does not exist"]),
