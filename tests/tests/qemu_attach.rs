@@ -34,7 +34,8 @@ fn its_shell_takes_lines_beside_the_script() -> TestResult {
     let before = Snapshot::take(&[])?;
     let run = Program::start(TANDEM, &["run", "attached-vm.py"], &[("attached-vm.py", SCRIPT)])?;
     assert!(run.says("ready", Duration::from_secs(400)), "it does not boot: {}", run.wait(Duration::ZERO)?.stderr);
-    let line = format!("{TANDEM} attach attached-vm; echo status=$?");
+    // Ctrl-C is for this shell, too.
+    let line = format!("trap : INT; {TANDEM} attach attached-vm; echo status=$?");
     let mut terminal = Terminal::open(&["sh", "-c", &line], &[])?;
     terminal.says(PROMPT, "cd /etc; no-such-program", "no-such-program: command not found")?;
     terminal.says(PROMPT, "pwd; echo $((40+2))", "/etc\r\n42\r\n")?;
