@@ -8,6 +8,10 @@ use clap_complete::Shell;
 use driver_core::event::Level;
 use driver_core::spec::parse_duration;
 
+use crate::attach::{self, AttachArgs};
+use crate::clean::{self, CleanArgs};
+use crate::ps::{self, PsArgs};
+
 const EXAMPLES: &str = "\
 Examples:
   tandem check hello.py                  find everything that would keep it from running
@@ -59,7 +63,8 @@ A need has `group`, `name`, `purpose`, `found`, `verdict` (ok, unused, limited o
 `where` (shell, debian, fedora, nixos, nix-conf, derivation or kernel-command-line) and `lines`. Backends and tests have `name` and `runs`.";
 
 /// Commands with a manual page of their own.
-pub(crate) const MANUAL_PAGES: [&str; 6] = ["run", "repl", "check", "doctor", "completions", "man"];
+pub(crate) const MANUAL_PAGES: [&str; 9] =
+    ["run", "repl", "check", "ps", "attach", "clean", "doctor", "completions", "man"];
 
 /// Runs integration tests over real machines: containers and VMs on virtual networks, driven by a Python script.
 #[derive(Debug, Parser)]
@@ -82,6 +87,15 @@ pub(crate) enum Command {
     Repl(ReplArgs),
     /// Finds everything that would keep tests from running, and starts nothing.
     Check(CheckArgs),
+    /// Shows the runs of this host and their machines.
+    #[command(after_help = ps::HELP, after_long_help = ps::HELP)]
+    Ps(PsArgs),
+    /// Opens a shell in a machine of a run that goes on.
+    #[command(after_help = attach::HELP, after_long_help = attach::HELP)]
+    Attach(AttachArgs),
+    /// Removes what runs left whose driver and keeper were both killed.
+    #[command(after_help = clean::HELP, after_long_help = clean::HELP)]
+    Clean(CleanArgs),
     /// Tells what this host, or the sandbox around it, has and lacks for tests, and what to do about it. Starts no machine.
     #[command(after_help = DOCTOR, after_long_help = DOCTOR)]
     Doctor(DoctorArgs),
@@ -321,6 +335,17 @@ mod tests {
     }
 
     #[test]
+    fn words_of_attach_can_be_left_out() {
+        for (line, run, machine) in [("", None, None), ("ab", Some("ab"), None), ("ab m", Some("ab"), Some("m"))] {
+            let Ok(Command::Attach(attach)) = parse(&format!("tandem attach {line}")) else { panic!("{line}") };
+            assert_eq!((attach.run.as_deref(), attach.machine.as_deref()), (run, machine));
+        }
+        let Ok(Command::Clean(clean)) = parse("tandem clean --dry-run") else { panic!() };
+        let Ok(Command::Ps(ps)) = parse("tandem ps --json") else { panic!() };
+        assert!(clean.dry_run && ps.json);
+    }
+
+    #[test]
     fn wrong_usage_is_refused_with_its_reason() {
         for (line, kind, said) in [
             ("tandem run", ErrorKind::MissingRequiredArgument, "<TEST>..."),
@@ -331,6 +356,9 @@ mod tests {
             ("tandem run a.py --output-dir x", ErrorKind::UnknownArgument, "'--output-dir'"),
             ("tandem run a.py --global-timeout soon", ErrorKind::ValueValidation, "not a time such as"),
             ("tandem run a.py --log-level loud", ErrorKind::InvalidValue, "warning"),
+            ("tandem ps x", ErrorKind::UnknownArgument, "'x'"),
+            ("tandem clean all", ErrorKind::UnknownArgument, "'all'"),
+            ("tandem attach a b c", ErrorKind::UnknownArgument, "'c'"),
             ("tandem check a.py -o x", ErrorKind::UnknownArgument, "'-o'"),
         ] {
             let error = parse(line).unwrap_err();

@@ -9,11 +9,14 @@
 //! }
 //! ```
 //!
-//! `args` is the command line. `check` finds all that is wrong with tests before anything starts, as a `report`; `doctor` shows what the host has, too. `run` takes the tests one
+//! `args` is the command line. `check` finds all that is wrong with tests before anything starts, as a `report`; `doctor` shows what the host has, too. `ps`, `clean`
+//! and `attach` are for runs of other processes. `run` takes the tests one
 //! after another, `repl` opens a prompt with one; each is in a `session`: machines, [`script`], record, and the end that a signal or the clock may make (`stop`).
 
 mod args;
+mod attach;
 mod check;
+mod clean;
 mod doctor;
 mod events;
 mod exit;
@@ -21,6 +24,7 @@ mod failure;
 mod nixos;
 mod output;
 mod pages;
+mod ps;
 mod repl;
 mod report;
 mod run;
@@ -68,6 +72,10 @@ pub fn main_with(backends: Vec<Arc<dyn Backend>>) -> ExitCode {
         return Status::Usage.into();
     }
     let status = match command {
+        // A shell's status is any number.
+        Command::Attach(args) => return attach::attach(&args),
+        Command::Ps(args) => ps::ps(&args),
+        Command::Clean(args) => clean::clean(&args),
         Command::Run(args) => in_runtime(run::run(&args, backends)),
         Command::Repl(args) => in_runtime(repl::repl(&args, backends)),
         Command::Check(args) => in_runtime(check::check(&args, &backends)),

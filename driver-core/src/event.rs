@@ -217,6 +217,11 @@ impl Recorder {
         Self { shared: Arc::new(Shared { began: Instant::now(), state: Mutex::new(state) }), machine: None, span: None }
     }
 
+    /// Hands all that is recorded from now on to one more sink.
+    pub fn add_sink(&self, sink: Box<dyn Sink>) {
+        self.lock().sinks.push(sink);
+    }
+
     /// The same record, its events being about `machine`.
     #[must_use]
     pub fn machine(&self, machine: &str) -> Self {

@@ -13,6 +13,11 @@ set -euo pipefail
 
 while read -r cgroup; do echo $$ >"$cgroup/cgroup.procs"; done <<<"$CGROUPS"
 
+# What systemd-nspawn keeps of its machines is not for the host to see.
+for run in /run/systemd/nspawn /run/systemd /run; do
+    [ ! -d "$run" ] || { mount -t tmpfs none "$run" && break; }
+done
+
 mount -t tmpfs none "$WORK"
 mkdir "$WORK/upper" "$WORK/work" "$WORK/root"
 mount -t overlay none -o "lowerdir=$ROOT,upperdir=$WORK/upper,workdir=$WORK/work" "$WORK/root"

@@ -32,6 +32,7 @@ use args::{Args, Mode, Stopped};
 use place::Places;
 
 pub(crate) use life::Life;
+pub(crate) use place::state_root;
 
 /// What is typed at the prompt is kept there, as upstream has it.
 const HISTORY: &str = ".nixos-test-history";

@@ -86,12 +86,7 @@ impl Record {
 fn root(environment: impl Fn(&str) -> Option<PathBuf>) -> Result<PathBuf, Problem> {
     let variable = |name: &str| environment(name).filter(|path| !path.as_os_str().is_empty());
     let Some(path) = variable("XDG_RUNTIME_DIR") else {
-        // As Python looks for a directory for temporary files.
-        let named = ["TMPDIR", "TEMP", "TMP"].into_iter().filter_map(variable);
-        let usual = ["/tmp", "/var/tmp", "/usr/tmp"].map(PathBuf::from);
-        let first = named.chain(usual).find(|path| usable(path).is_ok());
-        return first
-            .map(absolute)
+        return temporary(variable)
             .ok_or_else(|| Problem::host("machine state", "no directory for temporary files can be written to", CURE));
     };
     let made = match DirBuilder::new().mode(0o700).create(&path) {
@@ -101,6 +96,19 @@ fn root(environment: impl Fn(&str) -> Option<PathBuf>) -> Result<PathBuf, Proble
     let problem = |message| Problem::host(format!("XDG_RUNTIME_DIR {}", path.display()), message, CURE);
     made.map_err(problem)?;
     Ok(absolute(path))
+}
+
+/// A directory for temporary files, as Python looks for one.
+fn temporary(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let named = ["TMPDIR", "TEMP", "TMP"].into_iter().filter_map(variable);
+    let usual = ["/tmp", "/var/tmp", "/usr/tmp"].map(PathBuf::from);
+    named.chain(usual).find(|path| usable(path).is_ok()).map(absolute)
+}
+
+/// Where drivers of this environment have had the state of their machines, if that is there.
+pub(crate) fn state_root() -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| !path.as_os_str().is_empty());
+    variable("XDG_RUNTIME_DIR").map_or_else(|| temporary(variable), |path| Some(absolute(path)))
 }
 
 fn usable(path: &Path) -> Result<(), String> {

@@ -140,23 +140,61 @@ pub(super) fn base() -> PathBuf {
 
 /// Removes what runs left whose driver and keeper are both dead. Best effort: a later sweep tries again.
 pub(super) fn sweep(base: &Path) {
-    let Ok(entries) = fs::read_dir(base) else { return };
-    for entry in entries.flatten() {
-        let directory = entry.path();
-        let unfinished = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
-        if if unfinished { is_old(&directory) } else { is_dead(&directory) } {
-            let cgroups = fs::read_to_string(directory.join("cgroups")).unwrap_or_default();
-            let cgroups = cgroups.lines().map(PathBuf::from).collect();
-            if let Ok(mark) = fs::read_to_string(directory.join("mark")) {
-                marked::end_of_driver(&mark, Duration::from_secs(1));
-            }
-            keeper::remove(&Leftovers { cgroups, directory, state: Vec::new() });
+    for directory in entries(base).unwrap_or_default() {
+        if life(&directory) == Life::Dead {
+            remove_dead(&directory);
         }
     }
 }
 
-fn is_dead(directory: &Path) -> bool {
-    File::open(directory.join("lock")).is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok())
+/// Removes what a run left whose driver and keeper are both dead, and says whether nothing is left.
+pub(super) fn remove_dead(directory: &Path) -> bool {
+    let mark = fs::read_to_string(directory.join("mark")).unwrap_or_default();
+    let ended = marked::end_of_driver(&mark, Duration::from_secs(1));
+    let leftovers = Leftovers { cgroups: noted_cgroups(directory), directory: directory.to_owned(), state: Vec::new() };
+    keeper::remove(&leftovers) && ended
+}
+
+/// The directories in a base that runs may have made. There is none if there is no base.
+pub(super) fn entries(base: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(base) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    ensure_private(base)?;
+    // Without those that end meanwhile.
+    let directories = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    Ok(directories.map(|entry| entry.path()).collect())
+}
+
+/// The cgroups that a run has noted.
+pub(super) fn noted_cgroups(directory: &Path) -> Vec<PathBuf> {
+    fs::read_to_string(directory.join("cgroups")).unwrap_or_default().lines().map(PathBuf::from).collect()
+}
+
+/// What can be said of a run by its directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    Living,
+    Dead,
+    /// It begins or ends right now.
+    Unsure,
+}
+
+/// Whether the run of a directory lives.
+pub(super) fn life(directory: &Path) -> Life {
+    let unfinished = directory.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED));
+    let lock = if unfinished { Err(io::ErrorKind::NotFound.into()) } else { File::open(directory.join("lock")) };
+    match lock {
+        // Shared, so that no look at a run disturbs another one.
+        Ok(lock) => match flock(&lock, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Life::Dead,
+            Err(_) => Life::Living,
+        },
+        // Whoever removed the directory was killed on the way, or whoever made it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_old(directory) => Life::Dead,
+        Err(_) => Life::Unsure,
+    }
 }
 
 fn is_old(directory: &Path) -> bool {
@@ -176,11 +214,14 @@ fn taken_blocks(base: &Path) -> io::Result<Vec<u32>> {
 /// Makes a directory that only this user may enter, or makes sure that the one there is such a directory: in a place that others can write
 /// to, someone else's directory must not be trusted.
 fn private_directory(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::MetadataExt;
     match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        other => return other,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => ensure_private(path),
+        other => other,
     }
+}
+
+fn ensure_private(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
     let meta = fs::symlink_metadata(path)?;
     if meta.is_dir() && meta.uid() == rustix::process::geteuid().as_raw() && meta.mode().trailing_zeros() >= 6 {
         return Ok(());
@@ -248,9 +289,17 @@ mod tests {
         let dead = RunDirectory::create(&base).unwrap().path().to_owned();
         let fresh = base.join(".new-abc");
         fs::create_dir(&fresh).unwrap();
+        let half = base.join("abcdefgh");
+        fs::create_dir(&half).unwrap();
         sweep(&base);
         assert!(living.path().exists());
         assert!(!dead.exists());
-        assert!(fresh.exists());
+        assert!(fresh.exists() && half.exists());
+        for old in [&fresh, &half] {
+            let times = fs::FileTimes::new().set_modified(SystemTime::now() - Duration::from_secs(90));
+            File::open(old).unwrap().set_times(times).unwrap();
+        }
+        sweep(&base);
+        assert!(!fresh.exists() && !half.exists() && living.path().exists());
     }
 }

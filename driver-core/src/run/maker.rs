@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use netbridge::Segment;
 
+use super::backends::backend_of;
 use super::lans::Lans;
 use super::launcher::Launcher;
-use super::{backend_of, within};
+use super::status::Board;
+use super::within;
 use crate::backend::{Backend, StartRequest};
 use crate::error::{Error, MachineError};
 use crate::event::Recorder;
@@ -56,6 +58,8 @@ pub(super) struct Workshop {
     /// How many machines have addresses.
     pub(super) count: usize,
     pub(super) made: Vec<Machine>,
+    /// What others see of the run.
+    pub(super) notice: Option<Board>,
 }
 
 impl Maker {
@@ -101,6 +105,9 @@ impl Maker {
         }
         for vlan in &workshop.vlans {
             vlan.join(&name);
+        }
+        if let Some(notice) = &workshop.notice {
+            notice.add(&name, &spec.backend);
         }
         let machine = Machine::new(spec, Arc::new(launcher), workshop.recorder.clone(), workshop.options.clone());
         workshop.made.push(machine.clone());

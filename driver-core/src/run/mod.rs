@@ -4,8 +4,10 @@
 //! namespaces, cgroups, LANs, and the keeper that removes it all. Machines start when the test says so. [`Run::finish`] undoes everything; a
 //! run that is dropped, or whose process is killed, is undone by the keeper just the same.
 
+mod backends;
 pub mod cgroup;
 mod directory;
+mod found;
 mod keeper;
 mod lans;
 mod launcher;
@@ -17,6 +19,7 @@ mod privilege;
 mod sandbox;
 mod start_all;
 mod state;
+mod status;
 mod vsock;
 
 use std::io;
@@ -34,8 +37,9 @@ use crate::event::{Level, Recorder};
 use crate::lan::Vlan;
 use crate::machine::{Machine, Options};
 use crate::network::{self, NetworkPlan};
-use crate::spec::{MachineSpec, Problem, TestSpec, VlanId, nearest};
+use crate::spec::{MachineSpec, Problem, TestSpec, VlanId};
 
+use backends::backend_of;
 use cgroup::Cgroups;
 use directory::RunDirectory;
 use keeper::{Keeper, Leftovers};
@@ -43,9 +47,12 @@ use lans::Lans;
 use launcher::Launcher;
 use maker::Workshop;
 use namespaces::Namespaces;
+use status::Notice;
 use vsock::Vsock;
 
+pub use backends::machines_of;
 pub use directory::IDS;
+pub use found::{FoundRun, runs};
 pub use maker::{Maker, Wanted};
 pub use marked::Mark;
 pub use namespaces::within;
@@ -53,7 +60,8 @@ pub use needs::{disk, needs};
 pub use privilege::{Privilege, obtain, privilege};
 pub use sandbox::furnish;
 pub use start_all::{start_all, start_each};
-pub use state::StateDirectories;
+pub use state::{StateDirectories, dead_state, remove_dead_state};
+pub use status::{MachineStatus, Power, Status};
 
 /// What that means where there are no namespaces.
 const WITHOUT: &str = "its processes see the host's, its LANs are switches in user space, and what takes its environment away may outlive it";
@@ -89,24 +97,6 @@ pub fn notes(spec: &TestSpec, backends: &[Arc<dyn Backend>]) -> Vec<String> {
     notes
 }
 
-/// The machines of a test that a backend makes.
-pub fn machines_of<'a>(backend: &dyn Backend, spec: &'a TestSpec) -> Vec<&'a MachineSpec> {
-    spec.machines.iter().filter(|machine| machine.backend == backend.name()).collect()
-}
-
-fn backend_of(machine: &MachineSpec, backends: &[Arc<dyn Backend>]) -> Result<Arc<dyn Backend>, Problem> {
-    if let Some(backend) = backends.iter().find(|backend| backend.name() == machine.backend) {
-        return Ok(backend.clone());
-    }
-    let names: Vec<&str> = backends.iter().map(|backend| backend.name()).collect();
-    let cure = match nearest(&machine.backend, names.iter().copied()) {
-        Some(name) => format!("did you mean \"{name}\"?"),
-        None => format!("known are: {}", names.join(", ")),
-    };
-    let subject = format!("machine `{}`: key `backend`", machine.name);
-    Err(Problem::user(subject, format!("there is no backend \"{}\"", machine.backend), cure))
-}
-
 /// What machines are made of, besides their spec.
 struct Parts<'a> {
     backends: &'a [Arc<dyn Backend>],
@@ -127,6 +117,8 @@ pub struct Run {
     vlans: Vec<Vlan>,
     /// Makes more of them; there once the run has started.
     maker: Option<Maker>,
+    /// What others see of the run; there once it has started. It goes before the directory does.
+    notice: Option<Notice>,
     /// Taken when the run ends.
     ground: Option<Ground>,
 }
@@ -147,6 +139,7 @@ impl Drop for Run {
         drop(self.maker.take().map(|maker| maker.close()));
         self.machines.clear();
         self.vlans.clear();
+        self.notice = None;
         let ground = self.ground.take();
         let alone = Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread);
         if alone {
@@ -211,7 +204,11 @@ impl Run {
         let keeper = keeper.map_err(|error| broken("start the run's keeper", error))?;
         // From here on whatever fails is undone by the keeper.
         let ground = Ground { network: None, keeper: Some(keeper), vsock: Vsock::default(), namespaces, directory };
-        let mut run = Self { machines: Vec::new(), vlans: Vec::new(), maker: None, ground: Some(ground) };
+        let mut run = Self { machines: Vec::new(), vlans: Vec::new(), maker: None, notice: None, ground: Some(ground) };
+        let notice = Notice::post(run.directory(), spec, output);
+        let notice = notice.map_err(|error| broken("write to the run's directory", error))?;
+        recorder.add_sink(notice.sink());
+        run.notice = Some(notice);
         let lans = Lans::make(spec.lan, &plan, &recorder).await?;
         run.ground_mut().network.clone_from(&lans.network);
         let parts = Parts { backends, plan: &plan, lans: &lans, cgroups: &cgroups, recorder: &recorder, output, state };
@@ -283,6 +280,7 @@ impl Run {
         failures.extend(released.into_iter().filter_map(Result::err).map(io::Error::other));
         self.machines.clear();
         self.vlans.clear();
+        self.notice = None;
         if let Some(Ground { network, mut keeper, vsock, namespaces, directory }) = self.ground.take() {
             drop(network);
             drop(vsock);
@@ -330,6 +328,7 @@ impl Run {
             names: spec.machines.iter().map(|machine| machine.name.clone()).collect(),
             count: spec.machines.len(),
             made: Vec::new(),
+            notice: self.notice.as_ref().map(Notice::board),
             lans,
         })
     }

@@ -210,14 +210,28 @@ fn holder(path: &Path) -> String {
 
 /// Removes the directories of drivers that found the root taken and are gone. Best effort.
 fn sweep(root: &Path) {
-    let Ok(entries) = fs::read_dir(root) else { return };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let is_own = entry.file_name().to_str().and_then(|name| name.strip_prefix(OWN)).is_some_and(is_random_name);
-        if is_own && entry.file_type().is_ok_and(|kind| kind.is_dir()) && is_dead(&path) {
-            let _ = remove(&path);
-        }
+    for path in dead_state(root) {
+        let _ = remove(&path);
     }
+}
+
+/// The directories below `root` of drivers of this user's that found it taken and are gone.
+pub fn dead_state(root: &Path) -> Vec<PathBuf> {
+    let user = rustix::process::geteuid().as_raw();
+    let entries = fs::read_dir(root).into_iter().flatten().flatten();
+    let is_own = |entry: &fs::DirEntry| {
+        let begins = entry.file_name().to_str().and_then(|name| name.strip_prefix(OWN)).is_some_and(is_random_name);
+        begins && entry.metadata().is_ok_and(|found| found.is_dir() && found.uid() == user)
+    };
+    entries.filter(is_own).map(|entry| entry.path()).filter(|path| is_dead(path)).collect()
+}
+
+/// Removes one of [`dead_state`], if nobody has it still.
+pub fn remove_dead_state(directory: &Path) -> io::Result<()> {
+    if !is_dead(directory) {
+        return Err(io::Error::other("a driver uses it"));
+    }
+    remove(directory)
 }
 
 /// Whether this is what [`random_name`] makes: other directories may begin like ours.
