@@ -39,14 +39,16 @@ impl Entry {
 
     /// Records it, at the guest's own time, and tells of a unit that could not be confined as it asks for.
     pub fn record(&self, recorder: &Recorder) {
-        let micros: Option<f64> = self.time.as_str().and_then(|time| time.parse().ok());
+        let micros: Option<u64> = self.time.as_str().and_then(|time| time.parse().ok());
         let unit = text(&self.about).or_else(|| text(&self.unit));
         let priority = self.priority.as_str().and_then(|priority| priority.parse().ok());
         let message = text(&self.message).unwrap_or_default();
         if let Some(told) = text(&self.about).and_then(|unit| not_confined(&unit, &message)) {
             recorder.message(Level::Warning, told);
         }
-        recorder.record_at(Kind::Journal { message, unit, priority }, micros.map(|micros| micros / 1e6));
+        #[expect(clippy::cast_precision_loss, reason = "exact for 285 years from 1970")]
+        let seconds = micros.map(|micros| micros as f64 / 1e6);
+        recorder.record_at(Kind::Journal { message, unit, priority }, seconds);
     }
 }
 
@@ -76,6 +78,7 @@ fn text(value: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{Event, Sink};
 
     #[test]
     fn fields_come_in_three_shapes() {
@@ -94,6 +97,24 @@ mod tests {
              settings such as ProtectSystem=, PrivateTmp= or BindPaths=: No such file or directory"
         );
         assert_eq!(not_confined("web.service", "web.service: Failed at step EXEC spawning /bin/true: why"), None);
+    }
+
+    #[test]
+    fn what_is_no_time_is_none() {
+        struct Times(std::sync::mpsc::Sender<Option<f64>>);
+        impl Sink for Times {
+            fn event(&mut self, event: &Event) {
+                self.0.send(event.guest_time).unwrap();
+            }
+        }
+        for (time, expected) in
+            [("1500000", Some(1.5)), ("NaN", None), ("inf", None), ("1e209", None), ("-1", None), ("", None)]
+        {
+            let (sender, times) = std::sync::mpsc::channel();
+            let line = serde_json::json!({ "__REALTIME_TIMESTAMP": time }).to_string();
+            Entry::parse(line.as_bytes()).unwrap().record(&Recorder::new(vec![Box::new(Times(sender))]));
+            assert_eq!(times.recv().unwrap(), expected, "{time}");
+        }
     }
 
     #[test]

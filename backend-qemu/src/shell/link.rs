@@ -15,6 +15,10 @@ use super::wire::{self, Piece};
 /// How much is kept of what comes before the shell does.
 const KEPT: usize = 4096;
 
+/// While so much was not sent, nothing is added that a guest can bring about as often as it likes: one that reads nothing would fill the
+/// memory.
+const BACKLOG: usize = 64 * 1024;
+
 /// A console. All of its calls are cancel-safe: what was not sent or understood yet stays here.
 #[derive(Debug)]
 pub(super) struct Link<S> {
@@ -30,7 +34,10 @@ pub(super) struct Link<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub(super) fn new(stream: S) -> io::Result<Self> {
         let mut bytes = [0; 8];
-        getrandom(&mut bytes, GetRandomFlags::empty())?;
+        // The fuzzer must know it.
+        if !cfg!(fuzzing) {
+            getrandom(&mut bytes, GetRandomFlags::empty())?;
+        }
         let nonce = format!("{:016x}", u64::from_ne_bytes(bytes));
         let now = Instant::now();
         Ok(Self { stream, nonce, incoming: Vec::new(), outgoing: Vec::new(), heard: now, asked: now, moved: now })
@@ -61,6 +68,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.send(line.as_bytes());
     }
 
+    /// Has a line sent that the guest has asked for.
+    pub(super) fn reply(&mut self, line: &str) {
+        if self.outgoing.len() < BACKLOG {
+            self.say(line);
+        }
+    }
+
+    /// Has a line sent that will be answered, as something that was said before may be.
+    pub(super) fn ask_again(&mut self, line: &str) {
+        self.asked = Instant::now();
+        self.reply(line);
+    }
+
     /// Has a line sent that will be answered.
     pub(super) fn ask(&mut self, line: &str) {
         self.asked = Instant::now();
@@ -70,6 +90,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Has bytes sent.
     pub(super) fn send(&mut self, bytes: &[u8]) {
         self.outgoing.extend_from_slice(bytes);
+    }
+
+    #[cfg(test)]
+    pub(super) fn unsent(&self) -> usize {
+        self.outgoing.len()
     }
 
     /// Drops all that is under way in both directions.

@@ -233,6 +233,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
         }
         let line = script::command(self.link.nonce(), self.commands, request.script, has_input);
         for _ in 0..TRIES {
+            // What was asked about the command before says nothing of this one.
+            self.pings += 1;
             self.link.say(&line);
             self.output.clear();
             self.spool = Spool::Empty;
@@ -419,7 +421,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
     fn ping(&mut self, begun: Option<(u32, u32)>) {
         self.pings += 1;
         let line = script::ping(self.link.nonce(), self.pings, begun.map(|(wrapper, _)| wrapper));
-        self.link.ask(&line);
+        self.link.ask_again(&line);
     }
 
     /// Understands the answer to a ping: whether what was asked about is there. None if it answers no ping, or one before the last.
@@ -459,8 +461,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
                     running.next = Some(Instant::now());
                 }
             }
-            [id, "a"] => self.link.say(&script::leave(number(id).into())),
-            [_, "o"] => running.reach(End::Told),
+            [id, "a"] => self.link.reply(&script::leave(number(id).into())),
+            // Nothing can be done about a courier that is not known.
+            [_, "o"] if running.begun.is_some() => running.reach(End::Told),
             [_, "e", status] => {
                 let timed_out = running.ending != Ending::None;
                 running.over = Some(if timed_out { TIMED_OUT } else { status.parse().unwrap_or(255) });

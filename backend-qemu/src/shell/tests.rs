@@ -404,3 +404,54 @@ async fn a_guest_that_hangs_is_given_up() {
     let error = shell.run(reads).await.unwrap_err();
     assert!(matches!(error, ShellError::Silent(_)), "{error}");
 }
+
+#[tokio::test]
+async fn a_guest_that_asks_without_end_and_reads_nothing_fills_no_memory() {
+    let (mut shell, mut far) = pair().await;
+    let nonce = shell.link.nonce().to_owned();
+    let mark = |words: &str| format!("\0{nonce} {words}\0");
+    let asks = (mark("1 a") + "Spawning backdoor root shell..." + &mark("p 0 0")).repeat(10_000);
+    let said = mark("1 b 5 6") + &asks + &mark("1 e 7");
+    let (ended, written) = tokio::join!(shell.run(request("true")), far.write_all(said.as_bytes()));
+    written.unwrap();
+    assert_eq!(ended.unwrap().status, 7);
+    let unsent = shell.link.unsent();
+    assert!((1..100_000).contains(&unsent), "{unsent} bytes");
+}
+
+#[tokio::test]
+async fn an_end_before_the_beginning_is_none() {
+    let (mut shell, mut far) = pair().await;
+    let nonce = shell.link.nonce().to_owned();
+    let guest = async {
+        far.write_all(format!("\0{nonce} 1 o\0").as_bytes()).await.unwrap();
+        tokio::time::sleep(2 * PATIENCE.asks).await;
+        far.write_all(format!("\0{nonce} 1 b 5 6\0\0{nonce} 1 e 3\0").as_bytes()).await.unwrap();
+    };
+    let (ended, ()) = tokio::join!(shell.run(request("true")), guest);
+    assert_eq!(ended.unwrap().status, 3);
+    drop(shell);
+    let mut said = String::new();
+    far.read_to_string(&mut said).await.unwrap();
+    let pings = said.matches("'p ").count();
+    assert!(pings < 10, "{pings} pings");
+}
+
+#[tokio::test]
+async fn what_was_asked_about_one_command_says_nothing_of_the_next() {
+    let (mut shell, mut far) = pair().await;
+    let nonce = shell.link.nonce().to_owned();
+    let mark = |words: &str| format!("\0{nonce} {words}\0");
+    // It says what makes the shell ask, and is over before the answer.
+    let first = mark("1 b 5 6") + "Spawning backdoor root shell..." + &mark("1 o") + &mark("1 e 0");
+    far.write_all(first.as_bytes()).await.unwrap();
+    assert_eq!(shell.run(request("true")).await.unwrap().status, 0);
+    let asked = shell.pings;
+    let next = mark(&format!("p {asked} 1")) + &mark("2 b 7 8") + &mark("2 e 3");
+    far.write_all(next.as_bytes()).await.unwrap();
+    assert_eq!(shell.run(request("true")).await.unwrap().status, 3);
+    drop(shell);
+    let mut said = String::new();
+    far.read_to_string(&mut said).await.unwrap();
+    assert_eq!(said.matches("coproc").count(), 2, "{said}");
+}

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::name::Names;
-use super::report::{Report, list, quote};
+use super::report::{Report, quote};
 use super::value::{Table, Value};
 use super::{MachineSpec, TestSpec, VlanId, file, nearest, run, vm};
 use crate::network::MAX_MACHINES;
@@ -76,8 +76,7 @@ pub(super) fn read(table: &Table, directory: &Path, spec: &mut TestSpec, report:
     spec.machines.sort_by(|one, other| one.name.cmp(&other.name));
     note_unknown(table, "", &KEYS.map(|(key, _)| key), &mut ignored);
     if !ignored.is_empty() {
-        let ignored: Vec<_> = ignored.iter().map(String::as_str).collect();
-        spec.notes.push(format!("ignored in the configuration, for they mean nothing here: {}", list(&ignored)));
+        spec.notes.push(format!("ignored in the configuration, for they mean nothing here: {}", ignored.join(", ")));
     }
 }
 
@@ -150,7 +149,7 @@ fn note_unknown(table: &Table, path: &str, known: &[&str], ignored: &mut Vec<Str
             _ => false,
         };
         if !known.contains(&key.as_str()) && !says_nothing {
-            ignored.push(if path.is_empty() { key.clone() } else { format!("{path}.{key}") });
+            ignored.push(if path.is_empty() { quote(key) } else { quote(&format!("{path}.{key}")) });
         }
     }
 }

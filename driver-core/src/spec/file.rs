@@ -1,13 +1,16 @@
 //! The three forms of a test file.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::report::Report;
 use super::value::Table;
 use super::{Problem, TestSpec};
 use super::{configuration, json, pep723, run, toml};
+
+/// More than anyone writes; a file that has holes can be larger than the memory.
+const LARGEST: u64 = 16 << 20;
 
 const PYTHON_EXAMPLE: &str = "begin the file with the lines `# /// script`, `# [tool.tandem.machines.server]`, `# backend = \"container\"`, `# ///`";
 const TOML_EXAMPLE: &str =
@@ -63,7 +66,7 @@ fn form(path: &Path, report: &mut Report<'_>) -> Option<Form> {
 
 /// The content of a file without its byte-order mark.
 pub(super) fn text(path: &Path, report: &mut Report<'_>) -> Option<String> {
-    let bytes = match regular(path).and_then(|()| fs::read(path)) {
+    let bytes = match content(path) {
         Ok(bytes) => bytes,
         Err(error) => {
             report.path(path, &error, "name a file that exists and that you may read");
@@ -86,6 +89,13 @@ pub(super) fn text(path: &Path, report: &mut Report<'_>) -> Option<String> {
     }
 }
 
+fn content(path: &Path) -> io::Result<Vec<u8>> {
+    regular(path)?;
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST { Err(io::Error::other("it is larger than 16 MiB")) } else { Ok(bytes) }
+}
+
 /// Fails for what is there but no file: reading a pipe, for one, may never end.
 pub(super) fn regular(path: &Path) -> io::Result<()> {
     let kind = fs::metadata(path)?.file_type();
@@ -102,7 +112,7 @@ pub(super) fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 
-fn parse(path: &Path, form: Form, text: &str, report: &mut Report<'_>) -> Option<TestSpec> {
+pub(super) fn parse(path: &Path, form: Form, text: &str, report: &mut Report<'_>) -> Option<TestSpec> {
     if text.trim().is_empty() {
         report.problem("the file is empty", form.example());
         return None;
@@ -142,7 +152,7 @@ pub(super) fn examine_configuration_text(about: &Path, text: &str) -> (Option<Te
     (spec, problems)
 }
 
-fn configured(path: &Path, directory: &Path, text: &str, problems: &mut Vec<Problem>) -> Option<TestSpec> {
+pub(super) fn configured(path: &Path, directory: &Path, text: &str, problems: &mut Vec<Problem>) -> Option<TestSpec> {
     let mut report = Report::new(path, problems);
     let table = json::parse(text).map_err(|errors| report.syntax("JSON", errors)).ok()?;
     let mut spec = TestSpec::new(stem(path), Vec::new());
@@ -345,9 +355,11 @@ start-script = 'start'
             ("mark.toml", b"\xef\xbb\xbfscript = 1"),
         ]);
         fs::create_dir(files.path().join("dir.py")).unwrap();
+        File::create(files.path().join("large.py")).unwrap().set_len(1 << 40).unwrap();
         for (name, expected) in [
             ("missing.py", "does not exist; name a file that exists and that you may read"),
             ("dir.py", "cannot be read: it is a directory; name a file that exists and that you may read"),
+            ("large.py", "cannot be read: it is larger than 16 MiB; name a file that exists and that you may read"),
             ("bad.py", "line 3 is not UTF-8; save the file as UTF-8"),
             ("empty.toml", TOML_EXAMPLE),
             ("mark.toml", "key `script`: expected the path of a Python script, found a whole number"),

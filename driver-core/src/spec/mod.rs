@@ -9,6 +9,9 @@ mod configuration;
 mod conflict;
 mod duration;
 mod file;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod image;
 mod json;
 mod machine;

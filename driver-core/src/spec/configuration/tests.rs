@@ -71,6 +71,10 @@ fn keys_that_mean_nothing_here_are_noted_once() {
     let expected =
         "ignored in the configuration, for they mean nothing here: `containers.c_1.vnc`, `display_viewers`, `later`";
     assert_eq!(spec.unwrap().notes, [expected]);
+
+    let (spec, _) = read_text(files.path(), r#"{"later\u001b[2J\n": 1}"#);
+    let expected = "ignored in the configuration, for they mean nothing here: `later\\u{1b}[2J\\n`";
+    assert_eq!(spec.unwrap().notes, [expected]);
 }
 
 #[test]
